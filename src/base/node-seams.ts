@@ -66,6 +66,8 @@ export function nodeProcess(): Process {
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
     bootId: readBootId(),
+    system: process.platform,
+    architecture: process.arch,
     isAlive: (pid) => {
       try {
         process.kill(pid, 0)

@@ -28,6 +28,9 @@ export interface Process {
   readonly gid: number
   /** Changes at every start of the machine; empty where the system does not tell. */
   readonly bootId: string
+  /** As Node names them: 'linux', 'x64'. */
+  readonly system: string
+  readonly architecture: string
   /** Whether a process of this boot and this process namespace is still running. */
   isAlive(pid: number): boolean
 }

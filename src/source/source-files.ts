@@ -38,7 +38,10 @@ export interface SourceStat {
 }
 
 export interface OpenSource {
+  /** What it was when it was opened. */
   readonly stat: SourceStat
+  /** What it is now: a second look, to see whether it changed while it was read. */
+  statNow(): SourceStat
   /**
    * Reads up to `length` bytes into `into` at `offset`, from `position` of the file. Returns how
    * many; 0 only at the end of the file. Interrupted calls are repeated.

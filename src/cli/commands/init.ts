@@ -1,0 +1,41 @@
+/** `cairn init` */
+
+import { CairnError } from '../../base/errors.ts'
+import { openAccess } from '../../service/access.ts'
+import { createAt } from '../../service/create.ts'
+import type { CommandContext } from '../command.ts'
+import type { InitArguments } from '../options/init.ts'
+import { writeJsonLine } from '../render/json-lines.ts'
+import { shortId } from '../../base/ids.ts'
+
+export default async function init(args: InitArguments, context: CommandContext): Promise<number> {
+  if (args.copyChunkerParams) {
+    throw new CairnError('CAIRN_USAGE', '--copy-chunker-params is not supported by this version')
+  }
+  const { repositoryVersion } = args
+  if (repositoryVersion !== undefined && !['1', 'stable', 'latest'].includes(repositoryVersion)) {
+    throw new CairnError('CAIRN_USAGE', `'${repositoryVersion}' is not a version of the format: there is 1`)
+  }
+  const access = await openAccess(args, context)
+  try {
+    const id = await createAt(access, {
+      chunkSize: args.chunkSize,
+      cipher: args.cipher,
+      packBytes: args.packSize === undefined ? undefined : args.packSize << 20,
+    })
+    const { location } = access.backend
+    if (context.json) {
+      writeJsonLine(context.stdout, { message_type: 'initialized', id, repository: location })
+      return 0
+    }
+    if (context.quiet) return 0
+    context.stdout.write(
+      `created cairn repository ${shortId(id)} at ${location}\n\n` +
+        'Please note that knowledge of your password is required to access the repository.\n' +
+        'Losing your password means that your data is irrecoverably lost.\n',
+    )
+    return 0
+  } finally {
+    await access.close()
+  }
+}

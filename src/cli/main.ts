@@ -1,0 +1,85 @@
+/** The command line as a process: its streams, its signals and its exit code. */
+
+import { COMMANDS } from './registry.ts'
+import { ImmediateWriter, type OutputSink } from './output.ts'
+import { reportError, runCommandLine, type Surroundings } from './run-command.ts'
+
+const EXIT_ABORTED = 130
+const COLUMNS_WITHOUT_TERMINAL = 100
+const ROWS_WITHOUT_TERMINAL = 24
+
+/** A closed pipe is no error of ours: `closed` is told, and what comes later is dropped. */
+function sinkOf(stream: NodeJS.WriteStream, onClosed: () => void): OutputSink {
+  let isClosed = false
+  stream.on('error', () => {
+    isClosed = true
+    onClosed()
+  })
+  return {
+    isTerminal: stream.isTTY === true,
+    write: (text) => {
+      if (!isClosed) stream.write(text)
+    },
+    drain: () =>
+      isClosed || !stream.writableNeedDrain
+        ? Promise.resolve()
+        : new Promise((resolve) => {
+            const done = () => {
+              stream.off('drain', done)
+              stream.off('close', done)
+              stream.off('error', done)
+              resolve()
+            }
+            stream.on('drain', done)
+            stream.on('close', done)
+            stream.on('error', done)
+          }),
+  }
+}
+
+/** The first signal asks the command to stop cleanly, the second ends the process at once. */
+function abortOnSignals(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (name: NodeJS.Signals) => {
+    if (controller.signal.aborted) process.exit(EXIT_ABORTED)
+    controller.abort(new Error(`signal ${name}`))
+  }
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop)
+  return controller.signal
+}
+
+function onProgressSignal(action: () => void): () => void {
+  if (process.platform === 'win32') return () => {}
+  process.on('SIGUSR1', action)
+  return () => process.off('SIGUSR1', action)
+}
+
+/** Runs the command line of this process and sets its exit code. */
+export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+  const closed = new AbortController()
+  const stdout = sinkOf(process.stdout, () => closed.abort(new Error('stdout is closed')))
+  const stderr = sinkOf(process.stderr, () => {})
+  const surroundings: Surroundings = {
+    environment: process.env,
+    stdout,
+    stderr,
+    columns: () => process.stderr.columns || process.stdout.columns || COLUMNS_WITHOUT_TERMINAL,
+    rows: () => process.stderr.rows || ROWS_WITHOUT_TERMINAL,
+    signal: abortOnSignals(),
+    outputClosed: closed.signal,
+    startedAtMs: performance.timeOrigin,
+    onProgressSignal,
+  }
+  const dieOf = (error: unknown) => {
+    const writer = new ImmediateWriter(stderr, new ImmediateWriter(stdout, NOTHING_HELD))
+    const json = argv.includes('--json')
+    process.exit(reportError(error, { json, environment: process.env, stderr: writer }))
+  }
+  // Without a listener Node would open its debugger to all local users on this signal.
+  onProgressSignal(() => {})
+  // Also takes rejections that nobody handles.
+  process.on('uncaughtException', dieOf)
+  process.exitCode = await runCommandLine(argv, COMMANDS, surroundings)
+}
+
+const NOTHING_HELD = { write: () => {}, flush: () => {}, drain: async () => {}, isTerminal: false }

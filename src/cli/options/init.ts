@@ -1,0 +1,42 @@
+import { type Arguments, defineCommand } from '../command.ts'
+import { choice, flag, size, text, usage } from '../option.ts'
+import { FROM_OPTIONS } from '../options.ts'
+
+export type InitArguments = Arguments<typeof INIT.options>
+
+/** What a new repository can be told; `backup --init` takes the same. */
+export const NEW_REPOSITORY_OPTIONS = {
+  'chunk-size': size('average size of chunks; cannot be changed later'),
+  cipher: choice('how data is sealed; cannot be changed later', [
+    'chacha20-poly1305',
+    'aes-256-gcm',
+  ]),
+} as const
+
+export const INIT = defineCommand({
+  name: 'init',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  description:
+    'Creates a repository. Asks for its password twice on a terminal. Whoever loses the password ' +
+    'and every other key has lost the data.',
+  examples: [
+    { command: 'cairn init -r /srv/backup', meaning: 'in a directory that is empty or not there' },
+  ],
+  options: {
+    ...NEW_REPOSITORY_OPTIONS,
+    'repository-version': text("version of the format: a number, 'stable' or 'latest'", 'version'),
+    'copy-chunker-params': flag('cut files as the other repository does, for copying between them'),
+    ...FROM_OPTIONS,
+  },
+  validate(args) {
+    const from = args.fromRepo ?? args.fromRepositoryFile
+    if (args.copyChunkerParams && args.chunkSize !== undefined) {
+      throw usage('--copy-chunker-params and --chunk-size exclude each other')
+    }
+    if (from !== undefined && !args.copyChunkerParams) {
+      throw usage('--from-repo needs --copy-chunker-params')
+    }
+  },
+})

@@ -1,0 +1,55 @@
+/** The commands there are. Their modules are loaded when they are called, and not before. */
+
+import type { Arguments, CommandAction, CommandDefinition } from './command.ts'
+import type { OptionTable } from './option.ts'
+
+export interface RegisteredCommand {
+  readonly name: string
+  /** One line for `cairn help`. */
+  readonly summary: string
+  load(): Promise<LoadedCommand>
+}
+
+export interface LoadedCommand {
+  readonly definition: CommandDefinition<OptionTable>
+  readonly run: CommandAction<Arguments<OptionTable>>
+}
+
+/** Holds options and code of a command together: the code takes what the options give. */
+function command<Table extends OptionTable>(
+  name: string,
+  summary: string,
+  definition: () => Promise<CommandDefinition<Table>>,
+  code: () => Promise<{ readonly default: CommandAction<Arguments<Table>> }>,
+): RegisteredCommand {
+  return {
+    name,
+    summary,
+    load: async () => {
+      const [loadedDefinition, module] = await Promise.all([definition(), code()])
+      // Sound because whoever parses with `definition` calls `run` with what it got.
+      return { definition: loadedDefinition, run: module.default } as unknown as LoadedCommand
+    },
+  }
+}
+
+export const COMMANDS: readonly RegisteredCommand[] = [
+  command(
+    'backup',
+    'make a snapshot of files and directories',
+    async () => (await import('./options/backup.ts')).BACKUP,
+    () => import('./commands/backup.ts'),
+  ),
+  command(
+    'init',
+    'create a repository',
+    async () => (await import('./options/init.ts')).INIT,
+    () => import('./commands/init.ts'),
+  ),
+  command(
+    'version',
+    'print the version',
+    async () => (await import('./options/version.ts')).VERSION,
+    () => import('./commands/version.ts'),
+  ),
+]

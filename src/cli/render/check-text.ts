@@ -1,0 +1,47 @@
+/** What `check` prints at its end. */
+
+import type { JsonValue } from './json-lines.ts'
+import { printable } from './printable.ts'
+
+/** Names are restic's. */
+export interface CheckSummary {
+  readonly num_errors: number
+  readonly broken_packs: readonly string[]
+  readonly suggest_repair_index: boolean
+  readonly suggest_prune: boolean
+}
+
+export function checkSummaryJson(summary: CheckSummary): JsonValue {
+  return { message_type: 'summary', ...summary }
+}
+
+/** On stderr, for each finding, with --json. */
+export function checkErrorJson(message: string): JsonValue {
+  return { message_type: 'error', message }
+}
+
+/** On stderr, for each finding. */
+export function checkErrorLine(message: string): string {
+  return `error: ${message.split('\n').map(printable).join('\n  ')}`
+}
+
+/** The verdict and the next step, for stdout. */
+export function checkSummaryLines(summary: CheckSummary): string[] {
+  const lines: string[] = []
+  if (summary.broken_packs.length > 0) {
+    const packs = summary.broken_packs.map(printable).join(' ')
+    lines.push('', 'damaged packs; to repair what can be repaired, run:')
+    lines.push(`  cairn repair packs ${packs}`, '  cairn repair snapshots --forget')
+  }
+  if (summary.suggest_repair_index) {
+    lines.push('', "the index is damaged or incomplete; run 'cairn repair index'")
+  }
+  if (summary.suggest_prune) {
+    lines.push('', "there are files that nothing needs; 'cairn prune' removes them")
+  }
+  const verdict =
+    summary.num_errors === 0
+      ? 'no errors were found'
+      : `${summary.num_errors} ${summary.num_errors === 1 ? 'error was' : 'errors were'} found`
+  return [...lines, verdict]
+}

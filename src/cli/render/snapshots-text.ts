@@ -1,0 +1,167 @@
+/** `snapshots`, and the tables of `forget`. */
+
+import { shortId } from '../../base/ids.ts'
+import { formatBytes, formatRfc3339Ns, formatTime } from '../../base/units.ts'
+import { type JsonValue, omitEmpty } from './json-lines.ts'
+import { printable } from './printable.ts'
+import { type Table, type TableColumn, tableLines } from './table.ts'
+
+/** What a backup counted. Names are restic's; times in nanoseconds since 1970. */
+export interface SnapshotSummaryJson {
+  readonly backup_start: bigint
+  readonly backup_end: bigint
+  readonly files_new: number
+  readonly files_changed: number
+  readonly files_unmodified: number
+  readonly dirs_new: number
+  readonly dirs_changed: number
+  readonly dirs_unmodified: number
+  readonly data_blobs: number
+  readonly tree_blobs: number
+  readonly data_added: number
+  readonly data_added_packed: number
+  readonly total_files_processed: number
+  readonly total_bytes_processed: number
+}
+
+/** A snapshot as it is shown. Names are restic's; `time` in nanoseconds since 1970. */
+export interface SnapshotJson {
+  readonly id: string
+  readonly time: bigint
+  readonly parent?: string
+  readonly tree: string
+  readonly paths: readonly string[]
+  readonly hostname: string
+  readonly username: string
+  readonly uid: number
+  readonly gid: number
+  readonly excludes?: readonly string[]
+  readonly tags?: readonly string[]
+  readonly original?: string
+  readonly program_version?: string
+  readonly summary?: SnapshotSummaryJson
+  /** cairn's own: its run never said that it was complete. */
+  readonly unconfirmed?: boolean
+}
+
+/** `offsetMinutes` of the zone that times are written in; the local one by default. */
+export function snapshotJson(snapshot: SnapshotJson, offsetMinutes?: number): JsonValue {
+  const { id, time, tree, paths, summary, ...rest } = snapshot
+  const optional = omitEmpty({ ...rest })
+  return {
+    time: formatRfc3339Ns(time, offsetMinutes),
+    tree,
+    paths,
+    ...(optional as Readonly<Record<string, JsonValue>>),
+    ...(summary === undefined ? {} : { summary: snapshotSummaryJson(summary, offsetMinutes) }),
+    id,
+    short_id: shortId(id),
+  }
+}
+
+function snapshotSummaryJson(summary: SnapshotSummaryJson, offsetMinutes?: number): JsonValue {
+  return {
+    ...summary,
+    backup_start: formatRfc3339Ns(summary.backup_start, offsetMinutes),
+    backup_end: formatRfc3339Ns(summary.backup_end, offsetMinutes),
+  }
+}
+
+/** What the snapshots of a group have in common; undefined for what they were not grouped by. */
+export interface SnapshotGroupKey {
+  readonly hostname?: string
+  readonly paths?: readonly string[]
+  readonly tags?: readonly string[]
+}
+
+export interface SnapshotGroup {
+  readonly key: SnapshotGroupKey
+  readonly snapshots: readonly SnapshotJson[]
+}
+
+export function snapshotGroupsJson(
+  groups: readonly SnapshotGroup[],
+  offsetMinutes?: number,
+): JsonValue {
+  return groups.map(({ key, snapshots }) => ({
+    group_key: {
+      hostname: key.hostname ?? '',
+      paths: key.paths ?? null,
+      tags: key.tags ?? null,
+    },
+    snapshots: snapshots.map((snapshot) => snapshotJson(snapshot, offsetMinutes)),
+  }))
+}
+
+/** `snapshots for (host [a], paths [/b]):`; undefined for a group by nothing. */
+export function groupHeading({ hostname, paths, tags }: SnapshotGroupKey): string | undefined {
+  const joined = (values: readonly string[]) => values.map(printable).join(', ')
+  const parts = [
+    ...(hostname === undefined || hostname === '' ? [] : [`host [${printable(hostname)}]`]),
+    ...(tags === undefined ? [] : [`tags [${joined(tags)}]`]),
+    ...(paths === undefined ? [] : [`paths [${joined(paths)}]`]),
+  ]
+  return parts.length === 0 ? undefined : `snapshots for (${parts.join(', ')}):`
+}
+
+export interface SnapshotsTableOptions {
+  readonly isCompact?: boolean
+  /** Why `forget` keeps each snapshot, by its id. */
+  readonly reasons?: ReadonlyMap<string, readonly string[]>
+  /** Name of the local zone, if it is known at no cost: asking Intl takes 10 ms. */
+  readonly zone?: string
+}
+
+/** Widths are those of restic, whose titles are padded. */
+const HOST = { title: 'Host', widthMin: 10 }
+const TAGS = { title: 'Tags', widthMin: 10 }
+const COMPACT_TAGS = { title: 'Tags', widthMin: 6 }
+
+function rowOf(
+  snapshot: SnapshotJson,
+  hasSize: boolean,
+  { isCompact = false, reasons }: SnapshotsTableOptions,
+): string[][] {
+  const tags = (snapshot.tags ?? []).map(printable)
+  const bytes = snapshot.summary?.total_bytes_processed
+  const mark = snapshot.unconfirmed
+    ? [[shortId(snapshot.id), 'unconfirmed']]
+    : [[shortId(snapshot.id)]]
+  return [
+    ...mark,
+    [formatTime(snapshot.time)],
+    [printable(snapshot.hostname)],
+    isCompact ? tags : [tags.join(',')],
+    ...(reasons === undefined || isCompact ? [] : [[...(reasons.get(snapshot.id) ?? [])]]),
+    ...(isCompact ? [] : [snapshot.paths.map(printable)]),
+    ...(hasSize ? [[bytes === undefined ? '' : formatBytes(bytes)]] : []),
+  ]
+}
+
+/** The table, oldest snapshot first. */
+export function snapshotsTable(
+  snapshots: readonly SnapshotJson[],
+  options: SnapshotsTableOptions = {},
+): string[] {
+  const { isCompact = false, reasons, zone = 'local time' } = options
+  const hasSize = snapshots.some((snapshot) => snapshot.summary !== undefined)
+  const columns: TableColumn[] = [
+    { title: 'ID' },
+    { title: 'Time' },
+    isCompact ? { title: 'Host' } : HOST,
+    isCompact ? COMPACT_TAGS : TAGS,
+    ...(reasons === undefined || isCompact ? [] : [{ title: 'Reasons' }]),
+    ...(isCompact ? [] : [{ title: 'Paths' }]),
+    ...(hasSize ? [{ title: 'Size' }] : []),
+  ]
+  const sorted = snapshots.toSorted((a, b) =>
+    a.time === b.time ? (a.id < b.id ? -1 : 1) : a.time < b.time ? -1 : 1,
+  )
+  const table: Table = {
+    columns,
+    rows: sorted.map((snapshot) => rowOf(snapshot, hasSize, options)),
+    isSpaced: !isCompact && snapshots.some((snapshot) => snapshot.paths.length > 1),
+    footer: [`Timestamps shown in ${zone}`, `${snapshots.length} snapshots`],
+  }
+  return tableLines(table)
+}

@@ -1,0 +1,241 @@
+/**
+ * Everything a backup writes through, made when the first thing has changed: index, claims, pack
+ * store, metadata writer, workers. One per pass over the sources.
+ */
+
+import { toHex } from '../../base/bytes.ts'
+import { CairnError, errorChain, isCairnError } from '../../base/errors.ts'
+import { type FileName, shortId } from '../../base/ids.ts'
+import { loadBlake3 } from '../../crypto/blake3.ts'
+import { keyStream } from '../../crypto/derive.ts'
+import { sha256 } from '../../crypto/sha256.ts'
+import { Claims } from '../../pipeline/claim-table.ts'
+import type { BackupInit, BackupNote, BackupReply } from '../../pipeline/backup-body.ts'
+import { PackStates } from '../../pipeline/index/blob-index.ts'
+import { readPackDirectory } from '../../pipeline/pack-directory-reader.ts'
+import { openPool, type WorkPool } from '../../pipeline/work-pool.ts'
+import { MetadataWriter } from '../../repository/metadata-writer.ts'
+import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
+import { PackStore } from '../../repository/pack-store.ts'
+import type { Repository } from '../../repository/repository.ts'
+import { ChunkListWriter, TreeWriter } from '../../repository/tree-writer.ts'
+import type { SourceStat } from '../../source/source-files.ts'
+import { workEnvironment } from '../environment.ts'
+import type { BackupOptions } from './backup-options.ts'
+import type { PackHandles } from './pack-handles.ts'
+import type { TreeServices } from './scan.ts'
+import type { ScanCacheWriter } from './scan-cache.ts'
+
+export interface BackupWriterOptions {
+  readonly backup: BackupOptions
+  readonly repository: Repository
+  readonly handles: PackHandles
+  readonly doomed: ReadonlySet<FileName>
+  readonly cacheWriter: ScanCacheWriter | undefined
+  readonly threads: number
+  readonly progress: SharedArrayBuffer
+}
+
+export class BackupWriter implements TreeServices {
+  readonly cacheWriter: ScanCacheWriter | undefined
+  readonly pool: WorkPool<'backup'>
+  readonly store: PackStore
+  readonly metadata: MetadataWriter
+  readonly #options: BackupWriterOptions
+  readonly #opened: OpenedIndex
+  readonly #claims: Claims
+  readonly #splitHash: (data: Uint8Array) => Uint8Array
+  #collecting: Set<number> | undefined
+  /** Ids that rest on a claim by fingerprint, 32 bytes each. */
+  readonly #claimed: Uint8Array[] = []
+
+  private constructor(
+    options: BackupWriterOptions,
+    opened: OpenedIndex,
+    claims: Claims,
+    store: PackStore,
+    pool: WorkPool<'backup'>,
+  ) {
+    this.#options = options
+    this.#opened = opened
+    this.#claims = claims
+    this.store = store
+    this.pool = pool
+    this.cacheWriter = options.cacheWriter
+    const { repository, handles, backup } = options
+    this.#splitHash = loadBlake3().keyed(repository.keyring.ids.split)
+    const share = opened.index.share()
+    this.metadata = new MetadataWriter({
+      repository,
+      store,
+      claims,
+      index: opened.index,
+      states: share.kind === 'empty' ? undefined : new PackStates(share.states),
+      level: backup.level,
+      nextHandle: () => handles.next(),
+      onRelied: (raw, claimedId) => {
+        const handle = handles.resolve(raw)
+        handles.used.add(handle)
+        this.#collecting?.add(handle)
+        if (claimedId !== undefined) this.#claimed.push(Uint8Array.from(claimedId))
+      },
+    })
+  }
+
+  static async open(options: BackupWriterOptions): Promise<BackupWriter> {
+    const { backup, repository, handles, doomed } = options
+    const signal = backup.signal === undefined ? {} : { signal: backup.signal }
+    const opened = await openIndex(repository, {
+      cacheDirectory: backup.cacheDirectory,
+      bulk: false,
+      ...signal,
+    })
+    let pool: WorkPool<'backup'> | undefined
+    const store = new PackStore({
+      repository,
+      ...signal,
+      dryRun: backup.dryRun,
+      onSaved: (pack) => {
+        handles.setName(pack.handle, pack.name)
+        const worker = pack.worker
+        if (worker === undefined) return
+        const reply: BackupReply = { kind: 'buffer', buffer: pack.buffer }
+        pool?.send(reply, worker, [pack.buffer])
+      },
+      onIndexed: async (_name, packs) => await opened.index.add(packs),
+    })
+    await adoptOrphans(options, opened, store)
+    opened.index.setStates(opened.listed, doomed)
+    handles.useIndex((packNumber) => opened.index.pack(packNumber).name)
+    const claims = new Claims([])
+    claims.grow()
+    pool = await openPool({
+      purpose: 'backup',
+      init: backupInit(options, opened, claims),
+      threads: options.threads,
+      environment: workEnvironment(backup.environment),
+      entry: backup.environment.workerEntry,
+      onNote: (note, worker) => {
+        const { pack } = note as BackupNote
+        store.take(pack, worker)
+      },
+    })
+    return new BackupWriter(options, opened, claims, store, pool)
+  }
+
+  /** Gives workers a larger claim table when the last has become full. */
+  growClaims(): void {
+    const grown = this.#claims.grow()
+    if (grown === undefined) return
+    // Inline, the body holds tables of its own over the same memory, as a thread does.
+    this.pool.send({ kind: 'claims', buffer: grown } satisfies BackupReply)
+  }
+
+  addClaimed(ids: Uint8Array): void {
+    this.#claimed.push(ids)
+  }
+
+  newTree(): TreeWriter {
+    return new TreeWriter((type, bytes) => this.metadata.save(type, bytes), this.#splitHash)
+  }
+
+  newList(): ChunkListWriter {
+    return new ChunkListWriter((type, bytes) => this.metadata.save(type, bytes))
+  }
+
+  collectHandles(handles: Set<number> | undefined): void {
+    this.#collecting = handles
+  }
+
+  /** FORMAT.md 12, key 20. */
+  linkGroup(stat: SourceStat): bigint {
+    const input = Buffer.alloc(16)
+    input.writeBigUInt64LE(stat.dev, 0)
+    input.writeBigUInt64LE(stat.ino, 8)
+    return Buffer.from(this.#splitHash(input)).readBigUInt64LE(0)
+  }
+
+  /**
+   * Ends the packs of all workers and of the metadata, and returns when they are durable and
+   * indexed. Then every id that rests on a fingerprint is looked up in full.
+   */
+  async finish(): Promise<void> {
+    const jobs = Array.from({ length: this.pool.size }, (_, worker) =>
+      this.pool.run({ kind: 'finish' }, { worker }),
+    )
+    await Promise.all(jobs)
+    this.metadata.finish()
+    await this.store.finish()
+    if (this.#options.backup.dryRun) return
+    for (const id of this.#claimed) {
+      if (this.#opened.index.find(id).length > 0) continue
+      throw new CairnError(
+        'CAIRN_FAILED',
+        `cannot finish the backup: blob ${shortId(toHex(id))} was taken for another; run it again`,
+      )
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.close()
+    await this.#opened.close()
+  }
+}
+
+function backupInit(
+  options: BackupWriterOptions,
+  opened: OpenedIndex,
+  claims: Claims,
+): BackupInit {
+  const { backup, repository, handles, progress } = options
+  const { box, keyring } = repository
+  return {
+    keys: repository.writeKeys,
+    gearBytes: keyStream(keyring.ids.chunker, 'gear32', 1024),
+    chunker: box.chunker,
+    writer: {
+      packBytesTarget: backup.packBytes ?? box.dataPackBytes,
+      padding: box.padding,
+      level: backup.level,
+      verify: backup.verify,
+    },
+    claims: claims.buffers,
+    index: opened.index.share(),
+    control: handles.control,
+    progress,
+  }
+}
+
+/**
+ * Complete packs that no index file names are what a run left that was killed: they are named now,
+ * so that nothing is stored again. Each is read whole and saved again, which stores nothing but makes
+ * its directory entry as durable as the index file will say it is.
+ */
+async function adoptOrphans(
+  options: BackupWriterOptions,
+  opened: OpenedIndex,
+  store: PackStore,
+): Promise<void> {
+  const { repository, doomed, backup } = options
+  if (repository.keyring.role === 'writer' || backup.dryRun) return
+  for (const name of opened.orphans) {
+    if (doomed.has(name)) continue
+    try {
+      const bytes = await repository.backend.load({ kind: 'packs', name })
+      if (bytes === undefined || toHex(sha256(bytes)) !== name) continue
+      const { preamble, directory } = await readPackDirectory({
+        byteCount: bytes.length,
+        load: ({ offset, byteCount }) => Promise.resolve(bytes.subarray(offset, offset + byteCount)),
+        keyOf: (head) => repository.packKey(head),
+      })
+      await repository.backend.save({ kind: 'packs', name }, bytes)
+      const author = repository.keyring.authorId
+      const pack = { name, byteCount: bytes.length, verified: false, author, preamble, directory }
+      await opened.index.add([pack])
+      store.adopt(pack)
+    } catch (error) {
+      if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+      repository.warn(`pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`)
+    }
+  }
+}

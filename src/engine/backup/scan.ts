@@ -1,0 +1,527 @@
+/**
+ * Walks the sources, depth first and in order of names, and builds their trees. Nothing here waits:
+ * files to be read are handed out, and a directory is completed when the last of them has come back.
+ *
+ * An entry that stat cannot tell from what the scan cache has is not looked at further; a directory
+ * all of whose entries are so keeps the tree it had, without being encoded. Memory is what is open:
+ * the directories on the way, and the files that are out.
+ */
+
+import type { ByteString } from '../../base/bytes.ts'
+import { CborWriter } from '../../format/cbor.ts'
+import { type NodeRoot, type TreeEntry, writeEntry } from '../../format/tree.ts'
+import type { TreeWriter } from '../../repository/tree-writer.ts'
+import type { SourceFiles, SourceStat } from '../../source/source-files.ts'
+import type { Exclusions } from './exclusions.ts'
+import {
+  BlockBuilder,
+  type CachedDirectory,
+  type MatchRules,
+  type ScanCacheReader,
+  type ScanCacheWriter,
+} from './scan-cache.ts'
+import type { SourceNode } from './source-roots.ts'
+import { type EntryExtras, type EntryOptions, entryOf } from './tree-entry.ts'
+
+/** What a scan needs once something has changed: it can begin, and end, without. */
+export interface TreeServices {
+  newTree(): TreeWriter
+  /** Undefined where there is no cache. */
+  readonly cacheWriter: ScanCacheWriter | undefined
+  /** The pack of every blob that the tree being written rests on goes to `handles` until further notice. */
+  collectHandles(handles: Set<number> | undefined): void
+  linkGroup(stat: SourceStat): bigint
+}
+
+export type ItemAction = 'new' | 'modified' | 'unchanged'
+
+export interface ScanHooks {
+  /** A regular file must be read. `done` is to be called once, whenever that is. */
+  readFile(file: PendingFile): void
+  onError(path: ByteString, error: Error): void
+  onItem(item: ScanItem): void
+  /** A directory that was kept whole rests on these packs. */
+  onReused(handles: readonly number[]): void
+}
+
+export interface ScanItem {
+  readonly path: ByteString
+  readonly isDirectory: boolean
+  readonly action: ItemAction
+  readonly stat: SourceStat
+}
+
+/** How reading a file ended: its content, or undefined if it is left out. */
+export interface ReadContent {
+  readonly size: number
+  readonly extras: Partial<EntryExtras>
+  readonly handles: readonly number[]
+}
+
+export interface PendingFile {
+  readonly path: ByteString
+  readonly stat: SourceStat
+  done(content: ReadContent | undefined): void
+  /** Something else is at the path now: look at it again. */
+  again(): void
+}
+
+export interface ScanOptions {
+  readonly source: SourceFiles
+  readonly exclusions: Exclusions
+  readonly cache: ScanCacheReader | undefined
+  readonly rules: MatchRules
+  readonly entries: EntryOptions
+  /** Handles of the cache's packs that are gone or doomed: what rests on them is read again. */
+  readonly badHandles: ReadonlySet<number>
+  /** Entries changed at or after this time may change again unseen. */
+  readonly startNs: bigint
+  /** Looks again at a file that was replaced while it was opened, at most this often. */
+  readonly hooks: ScanHooks
+}
+
+/** One second: the coarsest clock of the file systems in use that have inode times. */
+const RACY_NS = 1_000_000_000n
+const LOOKS_MAX = 3
+
+type SlotState = 'open' | 'ready' | 'left out'
+
+/** One entry of a directory, from the moment its name came up until it is in the tree. */
+interface Slot {
+  state: SlotState
+  readonly name: ByteString
+  /** The row of the cache that it equals, or -1. */
+  row: number
+  /** Whether the cache knew the name at all. */
+  readonly wasKnown: boolean
+  stat: SourceStat
+  /** What the entry has besides its stat; undefined as long as that is not known. */
+  extras: Partial<EntryExtras> | undefined
+  /** Of a directory: where its block is in the new cache, or in the old one if it is kept. */
+  child: ChildBlock | undefined
+}
+
+type ChildBlock = { readonly where: 'old' | 'new'; readonly offset: number }
+
+class Frame {
+  readonly path: ByteString
+  readonly parent: Frame | undefined
+  /** Its own slot in the parent. */
+  readonly slot: Slot | undefined
+  readonly names: readonly ByteString[]
+  /** Only of directories on the way to a source. */
+  readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
+  readonly cached: CachedDirectory | undefined
+  readonly cachedOffset: number
+  readonly device: bigint | undefined
+  next = 0
+  /** The first cached row not below the next name. */
+  cachedRow = 0
+  readonly slots: Slot[] = []
+  head = 0
+  isWalked = false
+  /** Rows of the cache that the directory has been equal to so far; -1 once it differs. */
+  same = 0
+  tree: TreeWriter | undefined
+  block: BlockBuilder | undefined
+
+  constructor(init: {
+    readonly path: ByteString
+    readonly parent: Frame | undefined
+    readonly slot: Slot | undefined
+    readonly names: readonly ByteString[]
+    readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
+    readonly cached: CachedDirectory | undefined
+    readonly cachedOffset: number
+    readonly device: bigint | undefined
+  }) {
+    this.path = init.path
+    this.parent = init.parent
+    this.slot = init.slot
+    this.names = init.names
+    this.children = init.children
+    this.cached = init.cached
+    this.cachedOffset = init.cachedOffset
+    this.device = init.device
+    if (this.cached === undefined) this.same = -1
+  }
+
+  childPath(name: ByteString): ByteString {
+    const node = this.children?.get(name)
+    if (node !== undefined) return node.path
+    return this.path === '/' ? `/${name}` : `${this.path}/${name}`
+  }
+}
+
+export class Scan {
+  readonly #options: ScanOptions
+  readonly #stack: Frame[] = []
+  readonly #encoder = new CborWriter(1024)
+  #services: TreeServices | undefined
+  /** Frames that wait for the services. */
+  #stalled = new Set<Frame>()
+  /** Slots that came up and are not in a tree yet: bounds memory. */
+  openSlots = 0
+  #result: { root: NodeRoot; isUnchanged: boolean } | undefined
+
+  constructor(root: SourceNode, options: ScanOptions) {
+    this.#options = options
+    const offset = options.cache?.rootOffset ?? 0
+    const frame = this.#enter(root, undefined, undefined, offset, undefined)
+    if (frame !== undefined) this.#stack.push(frame)
+  }
+
+  /** Whether every name has come up; files may still be out. */
+  get isWalked(): boolean {
+    return this.#stack.length === 0
+  }
+
+  /** Whether something waits for the services. */
+  get isStalled(): boolean {
+    return this.#stalled.size > 0
+  }
+
+  /** The root, once everything is in. */
+  get result(): { readonly root: NodeRoot; readonly isUnchanged: boolean } | undefined {
+    return this.#result
+  }
+
+  /** From now on trees can be written. */
+  provide(services: TreeServices): void {
+    this.#services = services
+    const stalled = this.#stalled
+    this.#stalled = new Set()
+    for (const frame of stalled) this.#drain(frame)
+  }
+
+  /** Looks at the next name. Call until `isWalked`. */
+  step(): void {
+    const frame = this.#stack.at(-1)
+    if (frame === undefined) return
+    const name = frame.names[frame.next]
+    if (name !== undefined) {
+      frame.next++
+      this.#visit(frame, name)
+      return
+    }
+    this.#stack.pop()
+    frame.isWalked = true
+    this.#drain(frame)
+  }
+
+  #fail(path: ByteString, error: unknown): void {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined || code.startsWith('ERR_')) throw error
+    this.#options.hooks.onError(path, error as Error)
+  }
+
+  #enter(
+    node: { readonly path: ByteString; readonly children?: ReadonlyMap<ByteString, SourceNode> | undefined },
+    parent: Frame | undefined,
+    slot: Slot | undefined,
+    cachedOffset: number | undefined,
+    device: bigint | undefined,
+  ): Frame | undefined {
+    const { source, exclusions, cache, badHandles } = this.#options
+    const { path, children } = node
+    let names: readonly ByteString[]
+    try {
+      names =
+        children === undefined
+          ? exclusions.taggedNames(path, source.readDirectory(path), source)
+          : [...children.keys()].sort()
+    } catch (error) {
+      this.#fail(path, error)
+      return undefined
+    }
+    let cached = cachedOffset === undefined || cachedOffset === 0 ? undefined : cache?.directory(cachedOffset)
+    if (cached?.handles.some((handle) => badHandles.has(handle))) cached = undefined
+    return new Frame({ path, parent, slot, names, children, cached, cachedOffset: cachedOffset ?? 0, device })
+  }
+
+  /** The cached row of a name; names come in order, so that this only goes forward. */
+  #findRow(frame: Frame, name: ByteString): number {
+    const { cached } = frame
+    if (cached === undefined) return -1
+    while (frame.cachedRow < cached.rowCount) {
+      const known = cached.name(frame.cachedRow)
+      if (known === name) return frame.cachedRow++
+      if (known > name) return -1
+      frame.cachedRow++
+    }
+    return -1
+  }
+
+  #visit(frame: Frame, name: ByteString): void {
+    const { source, exclusions, hooks } = this.#options
+    const path = frame.childPath(name)
+    const isNamed = frame.children?.has(name) ?? false
+    if (!isNamed && exclusions.excludesPath(path)) return
+    let stat: SourceStat | undefined
+    try {
+      stat = source.lstat(path)
+    } catch (error) {
+      this.#fail(path, error)
+      return
+    }
+    if (stat === undefined) {
+      const problem = Object.assign(new Error('it vanished before it could be read'), { code: 'ENOENT' })
+      hooks.onError(path, problem)
+      return
+    }
+    if (exclusions.excludesEntry(path, stat) && !(isNamed && stat.type !== 'directory')) return
+    const row = this.#findRow(frame, name)
+    const slot: Slot = {
+      state: 'open',
+      name,
+      row,
+      wasKnown: row >= 0,
+      stat,
+      extras: undefined,
+      child: undefined,
+    }
+    frame.slots.push(slot)
+    this.openSlots++
+    this.#take(frame, slot, path, LOOKS_MAX)
+  }
+
+  /** Decides what becomes of an entry, by its type. */
+  #take(frame: Frame, slot: Slot, path: ByteString, looks: number): void {
+    const { type } = slot.stat
+    if (type === 'directory') this.#takeDirectory(frame, slot, path)
+    else if (this.#isKnown(frame, slot)) this.#ready(frame, slot, path, 'unchanged')
+    else if (type === 'file') this.#takeFile(frame, slot, path, looks)
+    else this.#takeSpecial(frame, slot, path)
+  }
+
+  #isKnown(frame: Frame, slot: Slot): boolean {
+    if (slot.row < 0 || frame.cached === undefined) return false
+    if (frame.cached.matches(slot.row, slot.stat, this.#options.rules)) return true
+    slot.row = -1
+    return false
+  }
+
+  #ready(frame: Frame, slot: Slot, path: ByteString, action: ItemAction): void {
+    slot.state = 'ready'
+    const { stat } = slot
+    this.#options.hooks.onItem({ path, isDirectory: stat.type === 'directory', action, stat })
+    this.#drain(frame)
+  }
+
+  #leaveOut(frame: Frame, slot: Slot): void {
+    slot.state = 'left out'
+    this.#drain(frame)
+  }
+
+  #takeDirectory(frame: Frame, slot: Slot, path: ByteString): void {
+    const { exclusions } = this.#options
+    const node = frame.children?.get(slot.name)
+    const isOther = node === undefined && exclusions.isOtherFileSystem(slot.stat, frame.device)
+    const children = isOther ? new Map<ByteString, SourceNode>() : node?.children
+    const offset = slot.row < 0 ? undefined : frame.cached?.childOffset(slot.row)
+    // A source's own device is what --one-file-system holds its contents against.
+    const device = frame.device ?? (node !== undefined && children === undefined ? slot.stat.dev : undefined)
+    const child = this.#enter({ path, children }, frame, slot, offset, device)
+    if (child === undefined) this.#leaveOut(frame, slot)
+    else this.#stack.push(child)
+  }
+
+  #takeFile(frame: Frame, slot: Slot, path: ByteString, looks: number): void {
+    const { hooks } = this.#options
+    hooks.readFile({
+      path,
+      stat: slot.stat,
+      done: (content) => {
+        if (content === undefined) {
+          this.#leaveOut(frame, slot)
+          return
+        }
+        const { extras } = content
+        slot.extras = { size: content.size, ...extras }
+        this.#keepHandles(frame, content.handles)
+        this.#ready(frame, slot, path, slot.wasKnown ? 'modified' : 'new')
+      },
+      again: () => this.#lookAgain(frame, slot, path, looks - 1),
+    })
+  }
+
+  #lookAgain(frame: Frame, slot: Slot, path: ByteString, looks: number): void {
+    const { source, hooks } = this.#options
+    const fail = (message: string, code: string): void => {
+      hooks.onError(path, Object.assign(new Error(message), { code }))
+      this.#leaveOut(frame, slot)
+    }
+    let stat: SourceStat | undefined
+    try {
+      stat = source.lstat(path)
+    } catch (error) {
+      this.#fail(path, error)
+      this.#leaveOut(frame, slot)
+      return
+    }
+    if (stat === undefined) fail('it vanished before it could be read', 'ENOENT')
+    else if (looks === 0) fail('it was replaced again and again while it was read', 'ESTALE')
+    else if (stat.type === 'directory') fail('it became a directory while it was read', 'EISDIR')
+    else {
+      slot.stat = stat
+      slot.row = -1
+      this.#take(frame, slot, path, looks)
+    }
+  }
+
+  #takeSpecial(frame: Frame, slot: Slot, path: ByteString): void {
+    const { source, hooks } = this.#options
+    if (slot.stat.type === 'other') {
+      const problem = new Error('it is of a type that cannot be backed up')
+      hooks.onError(path, Object.assign(problem, { code: 'ENOTSUP' }))
+      this.#leaveOut(frame, slot)
+      return
+    }
+    try {
+      slot.extras =
+        slot.stat.type === 'symlink' ? { target: Uint8Array.from(source.readLink(path)) } : {}
+    } catch (error) {
+      this.#fail(path, error)
+      this.#leaveOut(frame, slot)
+      return
+    }
+    this.#ready(frame, slot, path, slot.wasKnown ? 'modified' : 'new')
+  }
+
+  #entry(slot: Slot, extras: Partial<EntryExtras>, services: TreeServices): TreeEntry {
+    const { stat, name } = slot
+    const isLinked = stat.linkCount > 1 && stat.type !== 'directory'
+    const link = isLinked ? { linkGroup: services.linkGroup(stat) } : {}
+    return entryOf(name, stat, { ...extras, ...link }, this.#options.entries)
+  }
+
+  #keepHandles(frame: Frame, handles: readonly number[]): void {
+    this.#block(frame)
+    for (const handle of handles) frame.block?.handles.add(handle)
+  }
+
+  #block(frame: Frame): BlockBuilder {
+    frame.block ??= new BlockBuilder()
+    return frame.block
+  }
+
+  /** Moves what is ready from the head of a directory into its tree. */
+  #drain(frame: Frame): void {
+    for (;;) {
+      const slot = frame.slots[frame.head]
+      if (slot === undefined) break
+      if (slot.state === 'open') return
+      if (slot.state === 'ready' && slot.row >= 0 && slot.row === frame.same) frame.same++
+      else {
+        if (this.#services === undefined) {
+          this.#stalled.add(frame)
+          return
+        }
+        this.#differ(frame, this.#services)
+        if (slot.state === 'ready') this.#addSlot(frame, slot, this.#services)
+      }
+      this.openSlots--
+      frame.head++
+      if (frame.head > 4096) {
+        frame.slots.splice(0, frame.head)
+        frame.head = 0
+      }
+    }
+    if (frame.isWalked) this.#finish(frame)
+  }
+
+  /** From here on the directory is not what it was: what was equal so far goes into a new tree. */
+  #differ(frame: Frame, services: TreeServices): void {
+    if (frame.tree !== undefined) return
+    const { cached, same } = frame
+    frame.tree = services.newTree()
+    const block = this.#block(frame)
+    frame.same = -1
+    if (cached === undefined) return
+    // What is kept of the directory rests on the packs that it rested on.
+    for (const handle of cached.handles) block.handles.add(handle)
+    this.#options.hooks.onReused(cached.handles)
+    for (let row = 0; row < same; row++) this.#addKnownRow(frame, row, services)
+  }
+
+  #addKnownRow(frame: Frame, row: number, services: TreeServices): void {
+    const { cached } = frame
+    if (cached === undefined) return
+    const entry = cached.entry(row)
+    this.#addToTree(frame, cached.name(row), entry, services)
+    const child = cached.childOffset(row)
+    const offset = child === undefined ? undefined : this.#copyBlock(child, services)
+    frame.block?.addKnownRow(cached, row, offset)
+  }
+
+  #copyBlock(offset: number, services: TreeServices): number | undefined {
+    const { cache } = this.#options
+    if (cache === undefined || services.cacheWriter === undefined) return undefined
+    return services.cacheWriter.copy(cache, offset)
+  }
+
+  #addSlot(frame: Frame, slot: Slot, services: TreeServices): void {
+    const { stat, child, row, name, extras } = slot
+    if (row >= 0 && frame.cached !== undefined) {
+      this.#addKnownRow(frame, row, services)
+      return
+    }
+    if (extras === undefined) return
+    this.#encoder.reset()
+    writeEntry(this.#encoder, this.#entry(slot, extras, services))
+    const bytes = this.#encoder.view()
+    this.#addToTree(frame, name, bytes, services)
+    const offset = child?.where === 'old' ? this.#copyBlock(child.offset, services) : child?.offset
+    const newest = stat.ctimeNs > stat.mtimeNs ? stat.ctimeNs : stat.mtimeNs
+    const isRacy = stat.type !== 'directory' && newest >= this.#options.startNs - RACY_NS
+    frame.block?.addRow(stat, bytes, offset, isRacy)
+  }
+
+  #addToTree(frame: Frame, name: ByteString, entry: Uint8Array, services: TreeServices): void {
+    services.collectHandles(frame.block?.handles)
+    frame.tree?.addEncoded(name, entry)
+    services.collectHandles(undefined)
+  }
+
+  /** Every entry of the directory is in: gives it its root, and its entry to the parent. */
+  #finish(frame: Frame): void {
+    const { cached } = frame
+    const isSame = cached !== undefined && frame.same === cached.rowCount
+    if (isSame) {
+      this.#options.hooks.onReused(cached.handles)
+      this.#give(frame, cached.root, { where: 'old', offset: frame.cachedOffset }, true)
+      return
+    }
+    const services = this.#services
+    if (services === undefined) {
+      this.#stalled.add(frame)
+      return
+    }
+    this.#differ(frame, services)
+    const block = this.#block(frame)
+    services.collectHandles(block.handles)
+    const root = frame.tree?.finish()
+    services.collectHandles(undefined)
+    if (root === undefined) return
+    const offset = services.cacheWriter?.add(block, root)
+    const child = offset === undefined ? undefined : ({ where: 'new', offset } as const)
+    this.#give(frame, root, child, false)
+  }
+
+  #give(frame: Frame, root: NodeRoot, child: ChildBlock | undefined, isSame: boolean): void {
+    const { parent, slot } = frame
+    if (parent === undefined || slot === undefined) {
+      this.#result = { root, isUnchanged: isSame }
+      return
+    }
+    slot.child = child
+    const { rules } = this.#options
+    const isKept = isSame && slot.row >= 0 && parent.cached?.matches(slot.row, slot.stat, rules)
+    if (isKept !== true) {
+      slot.row = -1
+      slot.extras = { subtree: { id: Uint8Array.from(root.id), height: root.height } }
+    }
+    const action = isKept === true ? 'unchanged' : slot.wasKnown ? 'modified' : 'new'
+    this.#ready(parent, slot, frame.path, action)
+  }
+}

@@ -1,0 +1,200 @@
+/** Session beats, marks and tombstones (FORMAT.md 15 and 16): small CBOR maps. */
+
+import { concat } from '../base/bytes.ts'
+import { type FileName, fileNameOf, ID_BYTES, idBytes } from '../base/ids.ts'
+import { CborReader, CborWriter } from './cbor.ts'
+import type { Time } from './tree.ts'
+
+const SESSION_ID_BYTES = 16
+
+export const SESSION_ROLE = { writer: 0, pruner: 1 } as const
+export const MARK_PHASE = { mark: 0, sweep: 1 } as const
+
+export interface SessionBeat {
+  readonly sessionId: Uint8Array
+  readonly beat: number
+  readonly time: Time
+  readonly start: Time
+  readonly hostname: string
+  readonly pid: number
+  readonly bootId: string
+  readonly role: number
+}
+
+export interface Mark {
+  readonly phase: number
+  readonly time: Time
+  readonly packs: readonly FileName[]
+  readonly sessionId: Uint8Array
+}
+
+export interface Forgotten {
+  readonly snapshot: Uint8Array
+  /** The snapshot written in its place, or empty. */
+  readonly replacement: Uint8Array
+  /** The body of the snapshot, so that it can be written again; may be empty. */
+  readonly body: Uint8Array
+}
+
+export interface Tombstone {
+  readonly forgotten: readonly Forgotten[]
+  readonly time: Time
+  /** Logical ids of the tombstones known when this was written. */
+  readonly known: readonly Uint8Array[]
+}
+
+function writeTime(out: CborWriter, key: number, time: Time): void {
+  out.integer(key)
+  out.array(2)
+  out.integer(time.seconds)
+  out.integer(time.nanoseconds)
+}
+
+function readTime(reader: CborReader): Time {
+  reader.array(2)
+  return { seconds: reader.integer(), nanoseconds: reader.unsigned(999_999_999) }
+}
+
+function writeHead(out: CborWriter, fieldCount: number): void {
+  out.map(fieldCount)
+  out.integer(0)
+  out.integer(1)
+}
+
+/** Reads the fields of a version 1 map; unknown keys of 0 and up are passed over. */
+function readFields(body: Uint8Array, what: string, field: (reader: CborReader, key: number) => boolean) {
+  const reader = new CborReader(body, what)
+  let version = 0
+  reader.map((key) => {
+    if (key === 0) version = reader.unsigned()
+    else if (field(reader, key)) return
+    else if (key < 0) reader.fail('it needs a newer version of cairn')
+    else reader.skip()
+  })
+  reader.end()
+  if (version !== 1) reader.fail(`unknown version ${version}`)
+}
+
+export function encodeBeat(beat: SessionBeat): Uint8Array {
+  const out = new CborWriter()
+  writeHead(out, 9)
+  out.integer(1)
+  out.bytes(beat.sessionId)
+  out.integer(2)
+  out.integer(beat.beat)
+  writeTime(out, 3, beat.time)
+  writeTime(out, 4, beat.start)
+  out.integer(5)
+  out.text(beat.hostname)
+  out.integer(6)
+  out.integer(beat.pid)
+  out.integer(7)
+  out.text(beat.bootId)
+  out.integer(8)
+  out.integer(beat.role)
+  return out.finish()
+}
+
+export function decodeBeat(body: Uint8Array): SessionBeat {
+  const zero = { seconds: 0, nanoseconds: 0 }
+  const draft: { -readonly [K in keyof SessionBeat]: SessionBeat[K] } = {
+    sessionId: new Uint8Array(SESSION_ID_BYTES),
+    beat: 0,
+    time: zero,
+    start: zero,
+    hostname: '',
+    pid: 0,
+    bootId: '',
+    role: 0,
+  }
+  readFields(body, 'session beat', (reader, key) => {
+    if (key === 1) draft.sessionId = reader.bytes(SESSION_ID_BYTES, SESSION_ID_BYTES)
+    else if (key === 2) draft.beat = reader.unsigned()
+    else if (key === 3) draft.time = readTime(reader)
+    else if (key === 4) draft.start = readTime(reader)
+    else if (key === 5) draft.hostname = reader.text()
+    else if (key === 6) draft.pid = reader.unsigned()
+    else if (key === 7) draft.bootId = reader.text()
+    else if (key === 8) draft.role = reader.unsigned()
+    else return false
+    return true
+  })
+  return draft
+}
+
+export function encodeMark(mark: Mark): Uint8Array {
+  const out = new CborWriter(256 + mark.packs.length * ID_BYTES)
+  writeHead(out, 5)
+  out.integer(1)
+  out.integer(mark.phase)
+  writeTime(out, 2, mark.time)
+  out.integer(3)
+  out.bytes(concat(...mark.packs.map((name) => idBytes(name))))
+  out.integer(4)
+  out.bytes(mark.sessionId)
+  return out.finish()
+}
+
+export function decodeMark(body: Uint8Array): Mark {
+  const draft: { -readonly [K in keyof Mark]: Mark[K] } = {
+    phase: 0,
+    time: { seconds: 0, nanoseconds: 0 },
+    packs: [],
+    sessionId: new Uint8Array(SESSION_ID_BYTES),
+  }
+  readFields(body, 'mark', (reader, key) => {
+    if (key === 1) draft.phase = reader.unsigned(1)
+    else if (key === 2) draft.time = readTime(reader)
+    else if (key === 3) {
+      const names = reader.bytes()
+      if (names.length % ID_BYTES !== 0) reader.fail('a pack name is cut off')
+      draft.packs = Array.from({ length: names.length / ID_BYTES }, (_, i) =>
+        fileNameOf(names.subarray(i * ID_BYTES, (i + 1) * ID_BYTES)),
+      )
+    } else if (key === 4) draft.sessionId = reader.bytes(SESSION_ID_BYTES, SESSION_ID_BYTES)
+    else return false
+    return true
+  })
+  return draft
+}
+
+export function encodeTombstone(tombstone: Tombstone): Uint8Array {
+  const out = new CborWriter(1024)
+  writeHead(out, 4)
+  out.integer(1)
+  out.array(tombstone.forgotten.length)
+  for (const item of tombstone.forgotten) {
+    out.array(3)
+    out.bytes(item.snapshot)
+    out.bytes(item.replacement)
+    out.bytes(item.body)
+  }
+  writeTime(out, 2, tombstone.time)
+  out.integer(3)
+  out.array(tombstone.known.length)
+  for (const id of tombstone.known) out.bytes(id)
+  return out.finish()
+}
+
+export function decodeTombstone(body: Uint8Array): Tombstone {
+  const draft: { -readonly [K in keyof Tombstone]: Tombstone[K] } = {
+    forgotten: [],
+    time: { seconds: 0, nanoseconds: 0 },
+    known: [],
+  }
+  readFields(body, 'tombstone', (reader, key) => {
+    if (key === 1) {
+      draft.forgotten = Array.from({ length: reader.array() }, () => {
+        reader.array(3)
+        const snapshot = reader.bytes(ID_BYTES, ID_BYTES)
+        const replacement = reader.bytes(ID_BYTES)
+        return { snapshot, replacement, body: reader.bytes() }
+      })
+    } else if (key === 2) draft.time = readTime(reader)
+    else if (key === 3) {
+      draft.known = Array.from({ length: reader.array() }, () => reader.bytes(ID_BYTES, ID_BYTES))
+    } else return false
+    return true
+  })
+  return draft
+}

@@ -1,0 +1,103 @@
+/**
+ * Opens the index of a repository: LevelDB where there is a cache, memory where there is none or
+ * where everything is wanted at once. Either way an entry counts only with a listed pack.
+ */
+
+import { errorChain, isCairnError } from '../base/errors.ts'
+import { type FileName, shortId } from '../base/ids.ts'
+import type { IndexedPack, IndexFile } from '../format/index-file.ts'
+import type { BlobIndex } from '../pipeline/index/blob-index.ts'
+import { MemoryIndex } from '../pipeline/index/memory-index.ts'
+import type { Repository } from './repository.ts'
+
+/** Up to this much of index files, reading them all beats LevelDB for reading everything. */
+const BULK_INDEX_BYTES_MAX = 64 << 20
+
+export interface OpenIndexOptions {
+  /** A folder of this repository's cache; undefined keeps the index in memory. */
+  readonly cacheDirectory: string | undefined
+  /** Whether most of the repository will be asked for (check, a whole restore). */
+  readonly bulk: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface OpenedIndex {
+  readonly index: BlobIndex
+  /** The listing of packs that the index was held against: name to length. */
+  readonly listed: ReadonlyMap<FileName, number>
+  /** Packs that are listed but that no index file names. */
+  readonly orphans: readonly FileName[]
+  close(): Promise<void>
+}
+
+/** Loads one index file; one that is damaged is told and left out. */
+async function loadIndexFile(
+  repository: Repository,
+  name: FileName,
+  signal: AbortSignal | undefined,
+): Promise<IndexFile | undefined> {
+  try {
+    return await repository.loadIndexFile(name, signal)
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+    repository.warn(`index ${shortId(name)} is damaged and left out: ${errorChain(error)}`)
+    return undefined
+  }
+}
+
+async function memoryIndex(
+  repository: Repository,
+  names: readonly FileName[],
+  signal: AbortSignal | undefined,
+): Promise<MemoryIndex> {
+  const packs: IndexedPack[] = []
+  for (const name of names) {
+    const file = await loadIndexFile(repository, name, signal)
+    if (file !== undefined) packs.push(...file.packs)
+  }
+  const blobCount = packs.reduce((sum, pack) => sum + pack.directory.blobCount, 0)
+  const index = new MemoryIndex(blobCount)
+  await index.add(packs)
+  return index
+}
+
+/** The order of listings is FORMAT.md 17's: `index`, then `packs`. */
+export async function openIndex(
+  repository: Repository,
+  options: OpenIndexOptions,
+): Promise<OpenedIndex> {
+  const { signal, cacheDirectory, bulk } = options
+  const files = await repository.backend.list('index', signal === undefined ? {} : { signal })
+  const names = files.map(({ name }) => name)
+  const byteCount = files.reduce((sum, file) => sum + file.byteCount, 0)
+  const wantsMemory = cacheDirectory === undefined || (bulk && byteCount <= BULK_INDEX_BYTES_MAX)
+  let index: BlobIndex | undefined
+  let dispose = () => Promise.resolve()
+  if (!wantsMemory) {
+    const { openIndexMirror } = await import('../pipeline/index/index-mirror.ts')
+    const mirror = await openIndexMirror({
+      directory: cacheDirectory,
+      repositoryId: repository.keyring.repositoryId,
+      indexFiles: names,
+      load: (name) => loadIndexFile(repository, name, signal),
+    })
+    if (mirror !== undefined) {
+      index = mirror.index
+      dispose = () => mirror.dispose()
+    }
+  }
+  index ??= await memoryIndex(repository, names, signal)
+  const listed = await repository.listPacks(signal)
+  index.setStates(listed, new Set())
+  const known = index
+  const orphans = [...listed.keys()].filter((name) => known.packNumberOf(name) === undefined)
+  return {
+    index,
+    listed,
+    orphans,
+    close: async () => {
+      await known.close()
+      await dispose()
+    },
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * The meaning of stored bytes: the code twin of FORMAT.md, and the door of this folder. Everything
+ * above it speaks of blobs and snapshots; everything below of files.
+ *
+ * It must never read an I/O error as "not there", never use an object before it authenticated, and
+ * never let one damaged object stop the reading of others.
+ */
+
+import { equalBytes, toHex } from '../base/bytes.ts'
+import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
+import { type FileName, shortId, snapshotIdOf } from '../base/ids.ts'
+import type { Clock, Process, Randomness } from '../base/seams.ts'
+import { loadBlake3 } from '../crypto/blake3.ts'
+import type { ConfigBox } from '../format/config.ts'
+import { OBJECT_KIND, type ObjectKind } from '../format/constants.ts'
+import { decodeIndexFile, type IndexFile } from '../format/index-file.ts'
+import { decodeMark, decodeTombstone, type Mark, type Tombstone } from '../format/session.ts'
+import type { WriteKeys } from '../pipeline/keys.ts'
+import { type Entropy, openPackPreamble, type PackKey } from '../pipeline/pack-seal.ts'
+import type { Backend, FileInfo, FileKind } from '../storage/backend.ts'
+import { nameOf } from './initialize.ts'
+import type { Keyring } from './keyring.ts'
+import { ObjectSeal, type OpenedObject } from './objects.ts'
+import { type OpenOptions, type Unlocked, unlockRepository } from './open-repository.ts'
+import { decodeSnapshot, type Snapshot } from './snapshots.ts'
+
+export interface RepositoryParts {
+  readonly backend: Backend
+  readonly clock: Clock
+  readonly random: Randomness
+  readonly process: Process
+}
+
+export interface DamagedFile {
+  readonly kind: FileKind
+  readonly name: FileName
+  readonly error: unknown
+}
+
+/** A file of a kind that opened. */
+export interface LoadedObject extends OpenedObject {
+  readonly name: FileName
+  readonly byteCount: number
+}
+
+/** How many small files are loaded at a time. */
+const LOADS_AT_ONCE = 16
+
+const KIND_OF_FOLDER = {
+  index: OBJECT_KIND.index,
+  snapshots: OBJECT_KIND.snapshot,
+  retired: OBJECT_KIND.tombstone,
+  marks: OBJECT_KIND.mark,
+  sessions: OBJECT_KIND.session,
+} as const
+export type ObjectFolder = keyof typeof KIND_OF_FOLDER
+
+export class Repository {
+  readonly backend: Backend
+  readonly clock: Clock
+  readonly random: Randomness
+  readonly process: Process
+  readonly keyring: Keyring
+  readonly box: ConfigBox
+  readonly unlocked: Unlocked
+  /** Random for this opening: in the salts of all it writes, and in its session beats. */
+  readonly sessionId: Uint8Array
+  readonly #seal: ObjectSeal
+  readonly #warn: (message: string) => void
+
+  constructor(parts: RepositoryParts, unlocked: Unlocked, onWarning?: (message: string) => void) {
+    this.backend = parts.backend
+    this.clock = parts.clock
+    this.random = parts.random
+    this.process = parts.process
+    this.unlocked = unlocked
+    this.keyring = unlocked.keyring
+    this.box = unlocked.box
+    this.sessionId = parts.random.bytes(16)
+    this.#warn = onWarning ?? (() => {})
+    this.#seal = new ObjectSeal({
+      keyring: this.keyring,
+      entropy: this.entropy,
+      sessionId: this.sessionId,
+      authors: this.box.authors,
+      padding: this.box.padding,
+      aead: this.box.aead,
+    })
+  }
+
+  static async open(parts: RepositoryParts, options: OpenOptions): Promise<Repository> {
+    const unlocked = await unlockRepository(parts.backend, options)
+    return new Repository(parts, unlocked, options.onWarning)
+  }
+
+  /** 32 hex digits. */
+  get id(): string {
+    return toHex(this.keyring.repositoryId)
+  }
+
+  get entropy(): Entropy {
+    return { clock: this.clock, random: this.random, pid: this.process.pid }
+  }
+
+  /** What workers need to write packs. */
+  get writeKeys(): WriteKeys {
+    const { current, ids, repositoryId } = this.keyring
+    return {
+      repositoryId,
+      epoch: current.epoch,
+      aead: this.box.aead,
+      sealPublic: current.sealPublic,
+      packPsk: current.packPsk,
+      hedge: current.hedge,
+      idKeys: { data: ids.data, metadata: ids.metadata },
+      sessionId: this.sessionId,
+    }
+  }
+
+  warn(message: string): void {
+    this.#warn(message)
+  }
+
+  /** Throws CAIRN_FORMAT_TOO_NEW if the config has features that this program must not write under. */
+  requireWritable(): void {
+    const unknown = this.unlocked.config.features.write
+    if (unknown.length === 0) return
+    throw new CairnError(
+      'CAIRN_FORMAT_TOO_NEW',
+      `cannot write to repository: it needs '${unknown.join("', '")}', which this program does not know; update cairn`,
+    )
+  }
+
+  /** Seals and saves an object; durable after the backend's `flush`. Returns its name and id. */
+  async saveObject(
+    folder: ObjectFolder,
+    body: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<{ name: FileName; logicalId: Uint8Array; byteCount: number }> {
+    const kind = KIND_OF_FOLDER[folder]
+    const bytes = this.#seal.seal(kind, body)
+    const opened = this.#seal.open(kind, bytes)
+    if (!equalBytes(opened.body, body)) {
+      throw new CairnError('CAIRN_FAILED', 'what was sealed does not open to what was given')
+    }
+    const name = nameOf(bytes)
+    await this.backend.save({ kind: folder, name }, bytes, signal === undefined ? {} : { signal })
+    return { name, logicalId: this.#seal.logicalId(kind, body), byteCount: bytes.length }
+  }
+
+  /** Loads and opens one object; undefined if it is not there. Throws CAIRN_CORRUPT. */
+  async loadObject(
+    folder: ObjectFolder,
+    name: FileName,
+    signal?: AbortSignal,
+  ): Promise<LoadedObject | undefined> {
+    const operation = signal === undefined ? {} : { signal }
+    const bytes = await this.backend.load({ kind: folder, name }, undefined, operation)
+    if (bytes === undefined) return undefined
+    if (nameOf(bytes) !== name) {
+      throw new CairnError('CAIRN_CORRUPT', 'its bytes do not have its name')
+    }
+    const opened = this.#seal.open(KIND_OF_FOLDER[folder], bytes)
+    return { ...opened, name, byteCount: bytes.length }
+  }
+
+  /**
+   * Lists a folder and opens everything in it. What is damaged goes to `onDamage` (default: a
+   * warning); what vanished after the listing is left out. Order of names.
+   */
+  async loadObjects(
+    folder: ObjectFolder,
+    options: {
+      readonly signal?: AbortSignal
+      readonly onDamage?: (file: DamagedFile) => void
+    } = {},
+  ): Promise<LoadedObject[]> {
+    const operation = options.signal === undefined ? {} : { signal: options.signal }
+    const files = await this.backend.list(folder, operation)
+    files.sort((a, b) => (a.name < b.name ? -1 : 1))
+    const onDamage = options.onDamage ?? ((file) => this.#warnDamage(file))
+    const loaded: LoadedObject[] = []
+    for (let at = 0; at < files.length; at += LOADS_AT_ONCE) {
+      const batch = files.slice(at, at + LOADS_AT_ONCE)
+      const opened = await Promise.all(
+        batch.map(({ name }) => this.#loadOrReport(folder, name, onDamage, options.signal)),
+      )
+      for (const object of opened) if (object !== undefined) loaded.push(object)
+    }
+    return loaded
+  }
+
+  async #loadOrReport(
+    folder: ObjectFolder,
+    name: FileName,
+    onDamage: (file: DamagedFile) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<LoadedObject | undefined> {
+    try {
+      return await this.loadObject(folder, name, signal)
+    } catch (error) {
+      if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+      onDamage({ kind: folder, name, error })
+      return undefined
+    }
+  }
+
+  #warnDamage(file: DamagedFile): void {
+    this.#warn(`${file.kind}/${shortId(file.name)} is damaged and left out: ${errorChain(file.error)}`)
+  }
+
+  /** All valid tombstones. */
+  async tombstones(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<
+    { readonly id: Uint8Array; readonly tombstone: Tombstone }[]
+  > {
+    const objects = await this.loadObjects('retired', options)
+    return objects.map(({ body, logicalId }) => ({ id: logicalId, tombstone: decodeTombstone(body) }))
+  }
+
+  /**
+   * The snapshots that are not forgotten, oldest first. Tombstones are listed before snapshots
+   * (FORMAT.md 17), so that a snapshot re-tagged meanwhile shows at least once.
+   */
+  async snapshots(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<Snapshot[]> {
+    const tombstones = await this.tombstones(options)
+    const forgotten = new Set(
+      tombstones.flatMap(({ tombstone }) => tombstone.forgotten.map((f) => toHex(f.snapshot))),
+    )
+    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
+    const snapshots: Snapshot[] = []
+    const seen = new Set<string>()
+    for (const object of await this.loadObjects('snapshots', options)) {
+      const id = snapshotIdOf(object.logicalId)
+      if (forgotten.has(id) || seen.has(id)) continue
+      seen.add(id)
+      try {
+        snapshots.push(decodeSnapshot(object, this.keyring))
+      } catch (error) {
+        if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+        onDamage({ kind: 'snapshots', name: object.name, error })
+      }
+    }
+    return snapshots.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
+  }
+
+  /** Every valid mark and sweep intent. */
+  async marks(signal?: AbortSignal): Promise<Mark[]> {
+    const objects = await this.loadObjects('marks', signal === undefined ? {} : { signal })
+    return objects.map(({ body }) => decodeMark(body))
+  }
+
+  /** One index file, decoded; packs in it that are damaged are told and left out. */
+  async loadIndexFile(name: FileName, signal?: AbortSignal): Promise<IndexFile | undefined> {
+    const object = await this.loadObject('index', name, signal)
+    return object === undefined ? undefined : this.decodeIndex(object)
+  }
+
+  decodeIndex(object: LoadedObject): IndexFile {
+    return decodeIndexFile(object.body, (pack, error) =>
+      this.#warn(
+        `index ${shortId(object.name)}: the entry of pack ${shortId(pack)} is damaged: ${errorChain(error)}`,
+      ),
+    )
+  }
+
+  /** The listing of `packs`: name to length. */
+  async listPacks(signal?: AbortSignal): Promise<Map<FileName, number>> {
+    const files = await this.backend.list('packs', signal === undefined ? {} : { signal })
+    return new Map(files.map(({ name, byteCount }: FileInfo) => [name, byteCount]))
+  }
+
+  /** The key of a pack, from its preamble. Throws CAIRN_CORRUPT or CAIRN_WRONG_SECRET. */
+  packKey(preamble: Uint8Array): PackKey {
+    return openPackPreamble(preamble, this.keyring.repositoryId, this.keyring.epochs, loadBlake3())
+  }
+
+  objectLogicalId(kind: ObjectKind, body: Uint8Array): Uint8Array {
+    return this.#seal.logicalId(kind, body)
+  }
+}

@@ -1,0 +1,97 @@
+/** Sessions: a run's presence, and who else is there (FORMAT.md 16). */
+
+import { toHex } from '../base/bytes.ts'
+import type { FileName } from '../base/ids.ts'
+import { decodeBeat, encodeBeat, type SessionBeat, SESSION_ROLE } from '../format/session.ts'
+import type { Repository } from './repository.ts'
+import { nanosecondsOf, timeOf } from './time.ts'
+
+export const BEAT_PERIOD_MS = 10 * 60 * 1000
+const ALIVE_NS = 3n * 3600n * 1_000_000_000n
+
+/** A session of this process: writes beats until it is ended. */
+export class Session {
+  readonly #repository: Repository
+  readonly #startNs: bigint
+  readonly #role: number
+  #beat = 0
+  #last: FileName | undefined
+
+  constructor(repository: Repository, role: keyof typeof SESSION_ROLE) {
+    this.#repository = repository
+    this.#startNs = repository.clock.wallNs()
+    this.#role = SESSION_ROLE[role]
+  }
+
+  /** Writes the next beat, makes it durable and removes the one before it. */
+  async beat(signal?: AbortSignal): Promise<void> {
+    const { process, clock, backend, sessionId } = this.#repository
+    const body = encodeBeat({
+      sessionId,
+      beat: this.#beat,
+      time: timeOf(clock.wallNs()),
+      start: timeOf(this.#startNs),
+      hostname: process.hostname,
+      pid: process.pid,
+      bootId: process.bootId,
+      role: this.#role,
+    })
+    const { name } = await this.#repository.saveObject('sessions', body, signal)
+    const operation = signal === undefined ? {} : { signal }
+    await backend.flush(operation)
+    const before = this.#last
+    this.#last = name
+    this.#beat++
+    if (before !== undefined) await backend.remove({ kind: 'sessions', name: before }, operation)
+  }
+
+  /** Removes the last beat: this session is over. Also after an abort. */
+  async end(): Promise<void> {
+    const name = this.#last
+    if (name === undefined) return
+    this.#last = undefined
+    await this.#repository.backend.remove({ kind: 'sessions', name })
+  }
+}
+
+/** Another session as its newest beat shows it. */
+export interface SeenSession {
+  readonly beat: SessionBeat
+  /** All files of this session. */
+  readonly files: readonly FileName[]
+  readonly author: string
+  readonly isAlive: boolean
+}
+
+/**
+ * Whether a session may still be writing: by its process if it is of this boot, else by the age of
+ * its newest beat. A beat from the future counts as now.
+ */
+function isAlive(beat: SessionBeat, repository: Repository): boolean {
+  const { process, clock } = repository
+  const isHere =
+    process.bootId !== '' && beat.bootId === process.bootId && beat.hostname === process.hostname
+  if (isHere) return process.isAlive(beat.pid)
+  return clock.wallNs() - nanosecondsOf(beat.time) < ALIVE_NS
+}
+
+/** Every session in the repository but this opening's own. */
+export async function listSessions(
+  repository: Repository,
+  signal?: AbortSignal,
+): Promise<SeenSession[]> {
+  const objects = await repository.loadObjects('sessions', signal === undefined ? {} : { signal })
+  const bySession = new Map<string, { beat: SessionBeat; files: FileName[]; author: string }>()
+  for (const { body, name, author } of objects) {
+    const beat = decodeBeat(body)
+    const id = toHex(beat.sessionId)
+    const seen = bySession.get(id)
+    if (seen === undefined) bySession.set(id, { beat, files: [name], author: toHex(author.id) })
+    else {
+      seen.files.push(name)
+      if (beat.beat > seen.beat.beat) seen.beat = beat
+    }
+  }
+  bySession.delete(toHex(repository.sessionId))
+  return [...bySession.values()].map((seen) => ({ ...seen, isAlive: isAlive(seen.beat, repository) }))
+}

@@ -1,0 +1,136 @@
+/** Snapshots as the rest of cairn sees them (FORMAT.md 14). */
+
+import { concat, toHex } from '../base/bytes.ts'
+import { CairnError } from '../base/errors.ts'
+import { type FileName, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
+import { positionNonce } from '../crypto/aead.ts'
+import { derive } from '../crypto/derive.ts'
+import { ephemeral, sharedSecret } from '../crypto/exchange.ts'
+import type { EpochKeys } from '../crypto/key-hierarchy.ts'
+import {
+  decodeEnvelope,
+  decodeSnapshotContent,
+  encodeEnvelope,
+  encodeSnapshotContent,
+  type SnapshotContent,
+  type SnapshotEnvelope,
+  type SnapshotHead,
+} from '../format/snapshot.ts'
+import type { Time } from '../format/tree.ts'
+import { AeadSet } from '../pipeline/pack-seal.ts'
+import type { Keyring } from './keyring.ts'
+import type { LoadedObject, Repository } from './repository.ts'
+import { nanosecondsOf } from './time.ts'
+
+export interface Snapshot {
+  readonly id: SnapshotId
+  readonly name: FileName
+  readonly timeNs: bigint
+  /** 16 hex digits. */
+  readonly author: string
+  readonly envelope: SnapshotEnvelope
+  /** Undefined for a key slot that may not read. */
+  readonly content: SnapshotContent | undefined
+}
+
+const SEALED_HEAD_BYTES = 64
+const NONCE = positionNonce(0, 0)
+
+function bodyKey(keys: EpochKeys, shared: Uint8Array, head: Uint8Array, repositoryId: Uint8Array) {
+  return derive(
+    'snapshot body',
+    concat(keys.packPsk, shared, keys.sealPublic, head, repositoryId),
+  )
+}
+
+const aeads = new AeadSet()
+
+/** Seals the content of a snapshot to the repository's public key. */
+export function sealContent(repository: Repository, content: SnapshotContent): Uint8Array {
+  const { current, repositoryId } = repository.keyring
+  const pair = ephemeral(repository.random.bytes(32))
+  const shared = sharedSecret(pair.secretKey, current.sealPublic)
+  if (shared === undefined) {
+    throw new CairnError('CAIRN_CORRUPT', 'cannot seal snapshot: the public key is unusable')
+  }
+  const head = concat(pair.publicKey, repository.random.bytes(32))
+  const key = bodyKey(current, shared, head, repositoryId)
+  const plain = encodeSnapshotContent(content)
+  return concat(head, aeads.get(repository.box.aead).seal(key, NONCE, undefined, plain))
+}
+
+function openContent(
+  envelope: SnapshotEnvelope,
+  keyring: Keyring,
+  aeadId: number,
+): SnapshotContent | undefined {
+  const keys = keyring.epochs.get(envelope.epoch)
+  if (keys === undefined) {
+    throw new CairnError('CAIRN_CORRUPT', `there is no key for epoch ${envelope.epoch}`)
+  }
+  if (keys.sealSecret === undefined) return undefined
+  const head = envelope.sealed.subarray(0, SEALED_HEAD_BYTES)
+  const shared = keys.sealSecret.sharedSecret(head.subarray(0, 32))
+  if (shared === undefined) throw new CairnError('CAIRN_CORRUPT', 'its public key is a trap')
+  const key = bodyKey(keys, shared, head, keyring.repositoryId)
+  const sealed = envelope.sealed.subarray(SEALED_HEAD_BYTES)
+  const plain = aeads.get(aeadId).open(key, NONCE, undefined, sealed)
+  if (plain === undefined) throw new CairnError('CAIRN_CORRUPT', 'its sealed part is damaged')
+  return decodeSnapshotContent(plain)
+}
+
+export function decodeSnapshot(object: LoadedObject, keyring: Keyring): Snapshot {
+  const envelope = decodeEnvelope(object.body)
+  return {
+    id: snapshotIdOf(object.logicalId),
+    name: object.name,
+    timeNs: nanosecondsOf(envelope.time),
+    author: toHex(object.author.id),
+    envelope,
+    content: openContent(envelope, keyring, object.aead),
+  }
+}
+
+/** The heads of an author: snapshots that no other of the author's names as previous. */
+export function headsOf(snapshots: readonly Snapshot[], author: string): SnapshotHead[] {
+  const own = snapshots.filter((snapshot) => snapshot.author === author)
+  const named = new Set(own.flatMap(({ envelope }) => envelope.previous.map((id) => toHex(id))))
+  return own
+    .filter(({ id }) => !named.has(id))
+    .map(({ id, envelope }) => ({
+      sequence: envelope.sequence,
+      id: new Uint8Array(Buffer.from(id, 'hex')),
+    }))
+}
+
+/** Saves a snapshot; durable after the backend's `flush`. */
+export async function saveSnapshot(
+  repository: Repository,
+  time: Time,
+  content: SnapshotContent,
+  seen: { readonly snapshots: readonly Snapshot[]; readonly tombstones: readonly Uint8Array[] },
+  options: { readonly partial?: boolean; readonly signal?: AbortSignal } = {},
+): Promise<{ id: SnapshotId; name: FileName; byteCount: number }> {
+  const { keyring } = repository
+  const self = toHex(keyring.authorId)
+  const others = [...new Set(seen.snapshots.map(({ author }) => author))].filter((a) => a !== self)
+  const sequences = seen.snapshots
+    .filter(({ author }) => author === self)
+    .map(({ envelope }) => envelope.sequence)
+  const body = encodeEnvelope({
+    sequence: 1 + Math.max(0, ...sequences),
+    previous: headsOf(seen.snapshots, self).map(({ id }) => id),
+    time,
+    heads: others.map((author) => [
+      new Uint8Array(Buffer.from(author, 'hex')),
+      headsOf(seen.snapshots, author),
+    ]),
+    tombstones: seen.tombstones,
+    partial: options.partial ?? false,
+    sealed: sealContent(repository, content),
+    sessionId: repository.sessionId,
+    epoch: keyring.current.epoch,
+  })
+  const saved = await repository.saveObject('snapshots', body, options.signal)
+  return { id: snapshotIdOf(saved.logicalId), name: saved.name, byteCount: saved.byteCount }
+}

@@ -1,0 +1,176 @@
+/**
+ * From what the command line says to an open repository: where it is, with which secret, and with
+ * which cache. Opens what a command needs and closes all of it.
+ */
+
+import { CairnError } from '../base/errors.ts'
+import { toHex } from '../base/bytes.ts'
+import type { Environment as Seams } from '../engine/environment.ts'
+import { hasRepository } from '../repository/initialize.ts'
+import { peekRepositoryId } from '../repository/open-repository.ts'
+import { Repository } from '../repository/repository.ts'
+import type { Backend } from '../storage/backend.ts'
+import type { CacheDirectory } from '../storage/cache/cache-directory.ts'
+import { openLocalBackend } from '../storage/local/local-backend.ts'
+import { findLocation, localRepositoryPath, parseLocation } from './location.ts'
+import { nodeEnvironment } from './node-environment.ts'
+import { readSecret, type Secret } from './secrets.ts'
+import type { Environment } from './text-file.ts'
+
+/** The global arguments that matter here, as the command line has them. */
+export interface AccessArguments {
+  readonly repo: string | undefined
+  readonly repositoryFile: string | undefined
+  readonly passwordFile: string | undefined
+  readonly passwordCommand: string | undefined
+  readonly keyFile: string | undefined
+  readonly keyHint: string | undefined
+  readonly cacheDir: string | undefined
+  readonly noCache: boolean
+}
+
+export interface AccessContext {
+  readonly environment: Environment
+  readonly json: boolean
+  readonly signal: AbortSignal
+  warn(message: string): void
+}
+
+export interface Access {
+  readonly seams: Seams
+  readonly backend: Backend
+  /** The path of a local repository. */
+  readonly path: string
+  readonly signal: AbortSignal
+  warn(message: string): void
+  /** The secret, asked for once. */
+  secret(prompt: 'once' | 'twice'): Promise<Secret>
+  /** Opens the repository; a second call gives the same one. */
+  open(): Promise<Repository>
+  /** The cache folder of the repository, or undefined where there is none or none is wanted. */
+  cache(): Promise<CacheDirectory | undefined>
+  close(): Promise<void>
+}
+
+export async function openAccess(
+  args: AccessArguments,
+  context: AccessContext,
+  jobs?: number,
+): Promise<Access> {
+  const location = findLocation({
+    repo: args.repo,
+    repositoryFile: args.repositoryFile,
+    environment: context.environment,
+  })
+  const path = localRepositoryPath(parseLocation(location))
+  const seams = nodeEnvironment(jobs)
+  const backend = await openLocalBackend({ path, clock: seams.clock, random: seams.random })
+  return new LocalAccess(args, context, seams, backend, path)
+}
+
+class LocalAccess implements Access {
+  readonly seams: Seams
+  readonly backend: Backend
+  readonly path: string
+  readonly signal: AbortSignal
+  readonly #args: AccessArguments
+  readonly #context: AccessContext
+  #secret: Promise<Secret> | undefined
+  #repository: Promise<Repository> | undefined
+  #cache: Promise<CacheDirectory | undefined> | undefined
+
+  constructor(
+    args: AccessArguments,
+    context: AccessContext,
+    seams: Seams,
+    backend: Backend,
+    path: string,
+  ) {
+    this.#args = args
+    this.#context = context
+    this.seams = seams
+    this.backend = backend
+    this.path = path
+    this.signal = context.signal
+  }
+
+  warn(message: string): void {
+    this.#context.warn(message)
+  }
+
+  secret(prompt: 'once' | 'twice'): Promise<Secret> {
+    const { keyFile, passwordFile, passwordCommand } = this.#args
+    const { environment, json, signal } = this.#context
+    this.#secret ??= readSecret({
+      keyFile,
+      passwordFile,
+      passwordCommand,
+      environment,
+      prompt: json ? 'never' : prompt,
+      warn: (message) => this.warn(message),
+      signal,
+    })
+    return this.#secret
+  }
+
+  open(): Promise<Repository> {
+    this.#repository ??= this.#open()
+    return this.#repository
+  }
+
+  async #open(): Promise<Repository> {
+    const { clock, random, process } = this.seams
+    const { keyHint } = this.#args
+    // Ask for a password only where there is something to open with it.
+    await this.#requireConfig()
+    return await Repository.open(
+      { backend: this.backend, clock, random, process },
+      {
+        secret: await this.secret('once'),
+        ...(keyHint === undefined ? {} : { keyHint }),
+        signal: this.signal,
+        onWarning: (message) => this.warn(message),
+      },
+    )
+  }
+
+  /** Without a config but with packs it is damaged, which opening it says in full. */
+  async #requireConfig(): Promise<void> {
+    if (await hasRepository(this.backend, this.signal)) return
+    if ((await this.backend.list('packs', { signal: this.signal })).length > 0) return
+    throw new CairnError(
+      'CAIRN_REPOSITORY_MISSING',
+      `there is no repository at '${this.backend.location}'; create one with 'cairn init' or 'cairn backup --init'`,
+    )
+  }
+
+  cache(): Promise<CacheDirectory | undefined> {
+    this.#cache ??= this.#openCache()
+    return this.#cache
+  }
+
+  async #openCache(): Promise<CacheDirectory | undefined> {
+    if (this.#args.noCache) return undefined
+    if (!(await hasRepository(this.backend, this.signal))) return undefined
+    const repositoryId = await peekRepositoryId(this.backend)
+    if (repositoryId === undefined) return undefined
+    const { openCacheDirectory } = await import('../storage/cache/cache-directory.ts')
+    const { cacheDir } = this.#args
+    const { clock, random } = this.seams
+    const opened = openCacheDirectory({
+      ...(cacheDir === undefined ? {} : { root: cacheDir }),
+      repositoryId: toHex(repositoryId),
+      clock,
+      random,
+    })
+    if ('reason' in opened) {
+      this.warn(`no cache is used, which only costs time: ${opened.reason}`)
+      return undefined
+    }
+    return opened.cache
+  }
+
+  async close(): Promise<void> {
+    await this.backend.close()
+  }
+}

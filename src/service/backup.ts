@@ -1,0 +1,237 @@
+/** `backup`: from the arguments to the engine, and what it may not back up: itself. */
+
+import { spawn } from 'node:child_process'
+import { lstatSync, readFileSync } from 'node:fs'
+import { byteStringOf, type ByteString, toHex } from '../base/bytes.ts'
+import { CairnError } from '../base/errors.ts'
+import { backup } from '../engine/backup/backup.ts'
+import type { BackupInput, BackupListener, BackupReport } from '../engine/backup/backup-options.ts'
+import type { ExclusionRules } from '../engine/backup/exclusions.ts'
+import { sourceRoots } from '../engine/backup/source-roots.ts'
+import { matchesFilter } from '../engine/snapshot-filter.ts'
+import { parseSnapshotReference, resolveSnapshotReference } from '../engine/snapshot-reference.ts'
+import { parseTimeReference } from '../engine/time-reference.ts'
+import { sha256 } from '../crypto/sha256.ts'
+import type { Snapshot } from '../repository/snapshots.ts'
+import { CACHE_TAG, parseDirectoryTag } from '../source/exclude-rules.ts'
+import { parseFilesFrom, parseFilesFromRaw, parseFilesFromVerbatim } from '../source/files-from.ts'
+import { parseExcludeFile } from '../source/pattern-file.ts'
+import { compilePatterns, type PatternMatcher } from '../source/patterns.ts'
+import type { Access } from './access.ts'
+import { candidateOf } from './snapshots.ts'
+
+export interface GroupBy {
+  readonly host: boolean
+  readonly paths: boolean
+  readonly tags: boolean
+}
+
+/** As the command line has them. */
+export interface BackupArguments {
+  readonly operands: readonly string[]
+  readonly dryRun: boolean
+  readonly force: boolean
+  readonly parent: string | undefined
+  readonly groupBy: GroupBy | undefined
+  readonly host: string | undefined
+  readonly tag: readonly string[]
+  readonly time: string | undefined
+  readonly oneFileSystem: boolean
+  readonly exclude: readonly string[]
+  readonly iexclude: readonly string[]
+  readonly excludeFile: readonly string[]
+  readonly iexcludeFile: readonly string[]
+  readonly excludeCaches: boolean
+  readonly excludeIfPresent: readonly string[]
+  readonly excludeLargerThan: number | undefined
+  readonly filesFrom: readonly string[]
+  readonly filesFromVerbatim: readonly string[]
+  readonly filesFromRaw: readonly string[]
+  readonly stdin: boolean
+  readonly stdinFilename: string | undefined
+  readonly stdinFromCommand: boolean
+  readonly ignoreCtime: boolean
+  readonly ignoreInode: boolean
+  readonly withAtime: boolean
+  readonly skipIfUnchanged: boolean
+  readonly noExtraVerify: boolean
+}
+
+export interface BackupRequest {
+  readonly args: BackupArguments
+  readonly level: number | undefined
+  readonly packBytes: number | undefined
+  readonly program: string
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly listener: BackupListener
+}
+
+export type { BackupListener, BackupReport }
+
+function readListFile(path: string): Uint8Array {
+  try {
+    return readFileSync(path === '-' ? 0 : path)
+  } catch (cause) {
+    throw new CairnError('CAIRN_FAILED', `cannot read '${path}'`, { cause })
+  }
+}
+
+function patternsOf(
+  args: BackupArguments,
+  environment: BackupRequest['environment'],
+): { matchers: PatternMatcher[]; texts: string[] } {
+  const fromFiles = (files: readonly string[]) =>
+    files.flatMap((file) => parseExcludeFile(readListFile(file), environment))
+  const plain = [...args.exclude.map(byteStringOf), ...fromFiles(args.excludeFile)]
+  const folded = [...args.iexclude.map(byteStringOf), ...fromFiles(args.iexcludeFile)]
+  const matchers: PatternMatcher[] = []
+  if (plain.length > 0) matchers.push(compilePatterns(plain))
+  if (folded.length > 0) matchers.push(compilePatterns(folded, { caseInsensitive: true }))
+  return { matchers, texts: [...args.exclude, ...args.iexclude] }
+}
+
+/** The repository and the cache, by device and inode, wherever the source reaches them. */
+function forbiddenDirectories(access: Access, cachePath: string | undefined) {
+  const found: { dev: bigint; ino: bigint; what: string }[] = []
+  const add = (path: string | undefined, what: string) => {
+    const stat = path === undefined ? undefined : lstatSync(path, { bigint: true, throwIfNoEntry: false })
+    if (stat?.isDirectory()) found.push({ dev: stat.dev, ino: stat.ino, what })
+  }
+  add(access.path, 'the repository')
+  add(cachePath, 'the cache')
+  return found
+}
+
+function exclusionsOf(
+  request: BackupRequest,
+  access: Access,
+  cachePath: string | undefined,
+  matchers: readonly PatternMatcher[],
+): ExclusionRules {
+  const { args } = request
+  return {
+    patterns: matchers,
+    tags: [
+      ...(args.excludeCaches ? [CACHE_TAG] : []),
+      ...args.excludeIfPresent.map(parseDirectoryTag),
+    ],
+    largerThan: args.excludeLargerThan,
+    oneFileSystem: args.oneFileSystem,
+    forbidden: forbiddenDirectories(access, cachePath),
+  }
+}
+
+async function* commandOutput(command: readonly string[]): AsyncGenerator<Uint8Array> {
+  const [program = '', ...rest] = command
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = new Promise<string | undefined>((resolve) => {
+    child.on('error', (error) => resolve(error.message))
+    child.on('close', (code, signal) => {
+      resolve(code === 0 ? undefined : signal === null ? `exit code ${code}` : `signal ${signal}`)
+    })
+  })
+  try {
+    for await (const chunk of child.stdout) yield chunk as Uint8Array
+  } finally {
+    // Also when the backup gives up first: the command must not go on for nobody.
+    if (child.exitCode === null) child.kill()
+  }
+  const problem = await ended
+  if (problem !== undefined) {
+    throw new CairnError('CAIRN_FAILED', `cannot back up the output of '${program}': ${problem}; no snapshot was made`)
+  }
+}
+
+function inputOf(args: BackupArguments, access: Access): BackupInput {
+  if (args.stdin || args.stdinFromCommand) {
+    const name = byteStringOf(args.stdinFilename ?? 'stdin')
+    const chunks = args.stdinFromCommand ? commandOutput(args.operands) : process.stdin
+    return { kind: 'stream', name, chunks }
+  }
+  const paths: ByteString[] = args.operands.map(byteStringOf)
+  const { source } = access.seams
+  for (const file of args.filesFrom) {
+    const { paths: found, unmatched } = parseFilesFrom(readListFile(file), source)
+    for (const pattern of unmatched) access.warn(`nothing matches '${pattern}' of '${file}'`)
+    paths.push(...found)
+  }
+  for (const file of args.filesFromVerbatim) paths.push(...parseFilesFromVerbatim(readListFile(file)))
+  for (const file of args.filesFromRaw) paths.push(...parseFilesFromRaw(readListFile(file)))
+  if (paths.length === 0) {
+    throw new CairnError('CAIRN_USAGE', 'nothing to back up: the lists name no files')
+  }
+  return { kind: 'paths', paths, workingDirectory: process.cwd() }
+}
+
+/** restic's rule: the newest snapshot of the same host and paths, unless one is named. */
+function parentChooser(request: BackupRequest, hostname: string, nowNs: bigint) {
+  const { args } = request
+  return (snapshots: readonly Snapshot[], paths: readonly ByteString[]): Snapshot | undefined => {
+    const readable = snapshots.filter(({ content }) => content !== undefined)
+    if (args.parent !== undefined) {
+      const reference = parseSnapshotReference(args.parent, nowNs)
+      return resolveSnapshotReference(reference, readable.map(candidateOf), {}).snapshot.snapshot
+    }
+    const group = args.groupBy ?? { host: true, paths: true, tags: false }
+    const samePaths = (snapshot: Snapshot) =>
+      JSON.stringify(snapshot.content?.paths) === JSON.stringify(paths)
+    return readable
+      .filter((snapshot) => !group.paths || samePaths(snapshot))
+      .filter((snapshot) =>
+        matchesFilter(candidateOf(snapshot), {
+          hosts: group.host ? [hostname] : [],
+          paths: [],
+          tags: group.tags ? [args.tag] : [],
+        }),
+      )
+      .at(-1)
+  }
+}
+
+/** The scan cache belongs to one set of sources. */
+function scanCacheName(input: BackupInput): string | undefined {
+  if (input.kind !== 'paths') return undefined
+  const { paths } = sourceRoots(input.paths, input.workingDirectory)
+  return `scan-${toHex(sha256(Buffer.from(paths.join('\0'), 'latin1'))).slice(0, 32)}`
+}
+
+export async function runBackup(access: Access, request: BackupRequest): Promise<BackupReport> {
+  const { args, environment } = request
+  const { matchers, texts } = patternsOf(args, environment)
+  const input = inputOf(args, access)
+  const nowNs = access.seams.clock.wallNs()
+  const timeNs = args.time === undefined ? undefined : parseTimeReference(args.time, nowNs).startNs
+  // Before the cache, so that a missing repository is said first.
+  const opening = access.open()
+  opening.catch(() => {})
+  const cache = await access.cache()
+  const cacheName = scanCacheName(input)
+  const hostname = args.host ?? access.seams.process.hostname
+  const isDryRun = args.dryRun
+  return await backup({
+    environment: access.seams,
+    opening,
+    scanCache:
+      cache === undefined || cacheName === undefined ? undefined : { files: cache, name: cacheName },
+    cacheDirectory: cache === undefined ? undefined : `${cache.path}/index`,
+    input,
+    exclusions: exclusionsOf(request, access, cache?.path, matchers),
+    excludePatterns: texts,
+    tags: args.tag,
+    hostname,
+    ...(timeNs === undefined ? {} : { timeNs }),
+    chooseParent: parentChooser(request, hostname, nowNs),
+    force: args.force,
+    ignoreInode: args.ignoreInode,
+    ignoreCtime: args.ignoreCtime || args.ignoreInode,
+    withAtime: args.withAtime,
+    dryRun: isDryRun,
+    skipIfUnchanged: args.skipIfUnchanged,
+    level: request.level,
+    ...(request.packBytes === undefined ? {} : { packBytes: request.packBytes }),
+    verify: !args.noExtraVerify,
+    program: request.program,
+    signal: access.signal,
+    listener: request.listener,
+  })
+}

@@ -1,0 +1,65 @@
+/** `init`, and the first half of `backup --init`. */
+
+import { toHex } from '../base/bytes.ts'
+import { CairnError } from '../base/errors.ts'
+import { checkChunkerParameters } from '../chunker/create-chunker.ts'
+import { AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305 } from '../format/constants.ts'
+import { createRepository, hasRepository } from '../repository/initialize.ts'
+import type { Access } from './access.ts'
+
+export interface CreateChoices {
+  /** Average bytes of a chunk, a power of two. */
+  readonly chunkSize: number | undefined
+  readonly cipher: 'chacha20-poly1305' | 'aes-256-gcm' | undefined
+  readonly packBytes: number | undefined
+}
+
+function chunkerOf(averageBytes: number) {
+  const chunker = {
+    algorithm: 1,
+    minBytes: averageBytes / 2,
+    averageBytes,
+    maxBytes: averageBytes * 4,
+  }
+  try {
+    checkChunkerParameters(chunker)
+    return chunker
+  } catch (cause) {
+    throw new CairnError(
+      'CAIRN_USAGE',
+      `${averageBytes} is not a chunk size: give a power of two from 512 to 16M, as 128K`,
+      { cause },
+    )
+  }
+}
+
+/** Whether there is something to back up to already. */
+export async function isCreated(access: Access): Promise<boolean> {
+  return await hasRepository(access.backend, access.signal)
+}
+
+/** Creates a repository and returns its id. Asks for the secret twice where it has to ask. */
+export async function createAt(access: Access, choices: CreateChoices): Promise<string> {
+  const { backend, seams, signal } = access
+  const chunker = choices.chunkSize === undefined ? undefined : chunkerOf(choices.chunkSize)
+  // Before a password is asked for and derived.
+  if (await hasRepository(backend, signal)) {
+    throw new CairnError(
+      'CAIRN_FAILED',
+      `cannot create repository at '${backend.location}': there is a repository already`,
+    )
+  }
+  const { process } = seams
+  const id = await createRepository(
+    { backend, clock: seams.clock, random: seams.random },
+    {
+      secret: await access.secret('twice'),
+      label: `${process.username}@${process.hostname}`,
+      ...(chunker === undefined ? {} : { chunker }),
+      ...(choices.packBytes === undefined ? {} : { dataPackBytes: choices.packBytes }),
+      aead: choices.cipher === 'aes-256-gcm' ? AEAD_AES_256_GCM : AEAD_CHACHA20_POLY1305,
+      signal,
+    },
+  )
+  return toHex(id)
+}

@@ -1,0 +1,45 @@
+/** The engine's seams on a real machine. */
+
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { nodeClock, nodeProcess, nodeRandomness } from '../base/node-seams.ts'
+import type { Environment } from '../engine/environment.ts'
+import { nodeSourceFiles } from '../source/node-source-files.ts'
+import { nodeTargetFiles } from '../source/node-target-files.ts'
+
+/** The processors that the control group grants, or infinity. */
+function cgroupCores(): number {
+  try {
+    const [quota, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').trim().split(' ')
+    if (quota === undefined || quota === 'max') return Number.POSITIVE_INFINITY
+    return Math.max(1, Math.ceil(Number(quota) / Number(period)))
+  } catch {
+    return Number.POSITIVE_INFINITY // No such control group: nothing is limited.
+  }
+}
+
+/** Cores that this process may use, by affinity and by control group. */
+export function usableCores(): number {
+  return Math.min(availableParallelism(), cgroupCores())
+}
+
+/** Within vitest the sources run as they are, but a thread needs compiled code. */
+function workerEntry(): URL {
+  const isSource = import.meta.url.endsWith('.ts')
+  const path = isSource ? '../../dist/pipeline/worker-entry.js' : '../pipeline/worker-entry.js'
+  return new URL(path, import.meta.url)
+}
+
+export function nodeEnvironment(jobs: number | undefined): Environment {
+  const randomness = nodeRandomness()
+  return {
+    clock: nodeClock(),
+    random: randomness,
+    process: nodeProcess(),
+    source: nodeSourceFiles(),
+    target: nodeTargetFiles({ randomness }),
+    threads: jobs ?? usableCores(),
+    workerEntry: workerEntry(),
+    yield: () => new Promise((resolve) => setImmediate(resolve)),
+  }
+}

@@ -1,0 +1,190 @@
+/** Lists and finds snapshots. */
+
+import { textOf, toHex } from '../base/bytes.ts'
+import { CairnError } from '../base/errors.ts'
+import type { SnapshotId } from '../base/ids.ts'
+import { matchesFilter, type SnapshotFilter } from '../engine/snapshot-filter.ts'
+import {
+  type AtMode,
+  describeDistance,
+  parseSnapshotReference,
+  resolveSnapshotReference,
+  type SnapshotCandidate,
+} from '../engine/snapshot-reference.ts'
+import type { SnapshotContent } from '../format/snapshot.ts'
+import type { Repository } from '../repository/repository.ts'
+import { listSessions } from '../repository/sessions.ts'
+import type { Snapshot } from '../repository/snapshots.ts'
+import { nanosecondsOf } from '../repository/time.ts'
+
+/** A snapshot with what references and filters look at. */
+export interface Candidate extends SnapshotCandidate {
+  readonly snapshot: Snapshot
+}
+
+export function candidateOf(snapshot: Snapshot): Candidate {
+  const { content } = snapshot
+  return {
+    snapshot,
+    id: snapshot.id,
+    timeNs: snapshot.timeNs,
+    endNs: content === undefined ? snapshot.timeNs : nanosecondsOf(content.end),
+    hostname: content?.hostname ?? '',
+    paths: (content?.paths ?? []).map(textOf),
+    tags: content?.tags ?? [],
+  }
+}
+
+/** A snapshot as it is shown; the fields are restic's. */
+export interface ShownSnapshot {
+  readonly id: string
+  readonly time: bigint
+  readonly parent?: string
+  readonly tree: string
+  readonly paths: readonly string[]
+  readonly hostname: string
+  readonly username: string
+  readonly uid: number
+  readonly gid: number
+  readonly excludes: readonly string[]
+  readonly tags: readonly string[]
+  readonly original?: string
+  readonly program_version: string
+  readonly summary?: {
+    readonly backup_start: bigint
+    readonly backup_end: bigint
+    readonly files_new: number
+    readonly files_changed: number
+    readonly files_unmodified: number
+    readonly dirs_new: number
+    readonly dirs_changed: number
+    readonly dirs_unmodified: number
+    readonly data_blobs: number
+    readonly tree_blobs: number
+    readonly data_added: number
+    readonly data_added_packed: number
+    readonly total_files_processed: number
+    readonly total_bytes_processed: number
+  }
+  readonly unconfirmed?: boolean
+}
+
+function summaryOf(content: SnapshotContent): NonNullable<ShownSnapshot['summary']> {
+  const s = content.statistics
+  return {
+    backup_start: nanosecondsOf(content.start),
+    backup_end: nanosecondsOf(content.end),
+    files_new: s.filesNew,
+    files_changed: s.filesChanged,
+    files_unmodified: s.filesUnmodified,
+    dirs_new: s.directoriesNew,
+    dirs_changed: s.directoriesChanged,
+    dirs_unmodified: s.directoriesUnmodified,
+    data_blobs: s.dataBlobs,
+    tree_blobs: s.treeBlobs,
+    data_added: s.bytesAdded,
+    data_added_packed: s.bytesAddedStored,
+    total_files_processed: s.filesProcessed,
+    total_bytes_processed: s.bytesProcessed,
+  }
+}
+
+export function shownSnapshot(snapshot: Snapshot, unconfirmed: ReadonlySet<string>): ShownSnapshot {
+  const { content, envelope } = snapshot
+  const isUnconfirmed = unconfirmed.has(toHex(envelope.sessionId))
+  return {
+    id: snapshot.id,
+    time: snapshot.timeNs,
+    ...(content?.parent === undefined ? {} : { parent: toHex(content.parent) }),
+    tree: content === undefined ? '' : toHex(content.root.id),
+    paths: (content?.paths ?? []).map(textOf),
+    hostname: content?.hostname ?? '',
+    username: content?.username ?? '',
+    uid: content?.uid ?? 0,
+    gid: content?.gid ?? 0,
+    excludes: content?.excludes ?? [],
+    tags: content?.tags ?? [],
+    ...(content?.original === undefined ? {} : { original: toHex(content.original.id) }),
+    program_version: content?.program ?? '',
+    ...(content === undefined ? {} : { summary: summaryOf(content) }),
+    ...(isUnconfirmed ? { unconfirmed: true } : {}),
+  }
+}
+
+/** Session ids of runs that neither ended nor are still going on: what they wrote is unconfirmed. */
+export async function unconfirmedSessions(
+  repository: Repository,
+  signal?: AbortSignal,
+): Promise<Set<string>> {
+  const sessions = await listSessions(repository, signal)
+  return new Set(sessions.filter(({ isAlive }) => !isAlive).map(({ beat }) => toHex(beat.sessionId)))
+}
+
+export interface SnapshotQuery {
+  readonly filter: SnapshotFilter
+  /** Ids or other references; all snapshots that the filter lets through if empty. */
+  readonly references: readonly string[]
+  readonly signal: AbortSignal
+}
+
+export async function listSnapshots(
+  repository: Repository,
+  query: SnapshotQuery,
+): Promise<ShownSnapshot[]> {
+  const { filter, references, signal } = query
+  const unconfirmed = await unconfirmedSessions(repository, signal)
+  const candidates = (await repository.snapshots({ signal })).map(candidateOf)
+  const nowNs = repository.clock.wallNs()
+  const chosen =
+    references.length === 0
+      ? candidates.filter((candidate) => matchesFilter(candidate, filter))
+      : references.map(
+          (text) =>
+            resolveSnapshotReference(parseSnapshotReference(text, nowNs), candidates, { filter })
+              .snapshot,
+        )
+  return chosen.map(({ snapshot }) => shownSnapshot(snapshot, unconfirmed))
+}
+
+export interface FoundSnapshot {
+  readonly snapshot: Snapshot & { readonly content: SnapshotContent }
+  readonly id: SnapshotId
+  /** The part after the colon, as text. */
+  readonly subpath: string | undefined
+  /** How far it is from the time that was asked for, for people. */
+  readonly distance: string | undefined
+}
+
+/** Finds the one snapshot that is meant. Throws CAIRN_FAILED if there is none, or several. */
+export async function findSnapshot(
+  repository: Repository,
+  text: string,
+  query: {
+    readonly filter?: SnapshotFilter
+    readonly at?: string | undefined
+    readonly atMode?: AtMode | undefined
+    readonly signal: AbortSignal
+  },
+): Promise<FoundSnapshot> {
+  const candidates = (await repository.snapshots({ signal: query.signal })).map(candidateOf)
+  const nowNs = repository.clock.wallNs()
+  const reference = parseSnapshotReference(query.at === undefined ? text : `@${query.at}`, nowNs)
+  const chosen = resolveSnapshotReference(reference, candidates, {
+    ...(query.filter === undefined ? {} : { filter: query.filter }),
+    ...(query.atMode === undefined ? {} : { atMode: query.atMode }),
+  })
+  const { snapshot } = chosen.snapshot
+  const { content } = snapshot
+  if (content === undefined) {
+    throw new CairnError(
+      'CAIRN_WRONG_SECRET',
+      'cannot read snapshots: this key slot may write backups but not read them',
+    )
+  }
+  return {
+    snapshot: { ...snapshot, content },
+    id: snapshot.id,
+    subpath: chosen.subpath,
+    distance: describeDistance(chosen),
+  }
+}

@@ -1,0 +1,166 @@
+/** The real file system, as a backup reads it. */
+
+import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
+import { readdirSync, readlinkSync, readSync } from 'node:fs'
+import type { ByteString } from '../base/bytes.ts'
+import { accountNames } from './account-names.ts'
+import { descriptorPath, hasDescriptorPaths, type NativePath } from './native-path.ts'
+import { nativePath, O_PATH, PATH_BYTES_MAX, withNativePath } from './native-path.ts'
+import type { EntryType, OpenSource, SourceFiles, SourceStat } from './source-files.ts'
+import { about, errorAbout, errorCode, systemError } from './system-error.ts'
+
+const LSTAT_OPTIONS = { bigint: true, throwIfNoEntry: false } as const
+const BIGINT = { bigint: true } as const
+const NO_ATIME = constants.O_NOATIME ?? 0
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+const DIRECTORY_FLAGS = constants.O_DIRECTORY | constants.O_NOFOLLOW
+
+export function nodeSourceFiles(): SourceFiles {
+  const accounts = accountNames()
+  return {
+    lstat: lstatNative,
+    readDirectory: (path) => about(path, () => readDirectoryNative(path)),
+    readLink: (path) =>
+      about(path, () => withNativePath(path, (native) => readlinkSync(native, 'buffer'))),
+    open: (path) => {
+      if (path.length <= PATH_BYTES_MAX) return openRegularFile(nativePath(path), path)
+      return withNativePath(path, (native) => openRegularFile(native, path))
+    },
+    userName: accounts.userName,
+    groupName: accounts.groupName,
+  }
+}
+
+function lstatNative(path: ByteString): SourceStat | undefined {
+  try {
+    const stats =
+      path.length <= PATH_BYTES_MAX
+        ? lstatSync(nativePath(path), LSTAT_OPTIONS)
+        : withNativePath(path, (native) => lstatSync(native, LSTAT_OPTIONS))
+    return stats && sourceStat(stats)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined // A directory on a long way to it is gone.
+    throw errorAbout(path, error)
+  }
+}
+
+/**
+ * Lists a directory that was not a link when it was opened: one that has been swapped for a link
+ * since its lstat is an error, not a way out of the source.
+ */
+function readDirectoryNative(path: ByteString): ByteString[] {
+  if (!hasDescriptorPaths()) return listNames(nativePath(path))
+  const descriptor = withNativePath(path, (native) => openSync(native, O_PATH | DIRECTORY_FLAGS))
+  try {
+    return listNames(descriptorPath(descriptor))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** The names in a directory, sorted by byte. */
+export function listNames(directory: NativePath): ByteString[] {
+  // As latin1 every byte stays a character of its own; Node's default would merge invalid UTF-8.
+  return readdirSync(directory, 'latin1').sort()
+}
+
+/** Opens `native` as `SourceFiles.open` promises. `path` is for the errors. */
+export function openRegularFile(native: NativePath, path: ByteString): OpenRegularFile {
+  const descriptor = openQuietly(native, path)
+  try {
+    const stat = sourceStat(fstatSync(descriptor, BIGINT))
+    if (stat.type !== 'file') {
+      const code = stat.type === 'directory' ? 'EISDIR' : 'EINVAL'
+      throw systemError(code, 'open', path, `is a ${stat.type}, not a regular file`)
+    }
+    return new OpenRegularFile(descriptor, path, stat)
+  } catch (error) {
+    closeSync(descriptor)
+    throw errorAbout(path, error)
+  }
+}
+
+/** Without touching the access time, which the system allows only to a file's owner. */
+function openQuietly(native: NativePath, path: ByteString): number {
+  try {
+    return openSync(native, OPEN_FLAGS | NO_ATIME)
+  } catch (error) {
+    if (errorCode(error) !== 'EPERM' || NO_ATIME === 0) throw errorAbout(path, error)
+  }
+  try {
+    return openSync(native, OPEN_FLAGS)
+  } catch (error) {
+    throw errorAbout(path, error)
+  }
+}
+
+export class OpenRegularFile implements OpenSource {
+  readonly descriptor: number
+  readonly stat: SourceStat
+  readonly #path: ByteString
+
+  constructor(descriptor: number, path: ByteString, stat: SourceStat) {
+    this.descriptor = descriptor
+    this.#path = path
+    this.stat = stat
+  }
+
+  statNow(): SourceStat {
+    return sourceStat(fstatSync(this.descriptor, BIGINT))
+  }
+
+  read(into: Uint8Array, offset: number, length: number, position: number): number {
+    for (;;) {
+      try {
+        return readSync(this.descriptor, into, offset, length, position)
+      } catch (error) {
+        if (errorCode(error) !== 'EINTR') throw errorAbout(this.#path, error)
+      }
+    }
+  }
+
+  close(): void {
+    closeSync(this.descriptor)
+  }
+}
+
+export function sourceStat(stats: BigIntStats): SourceStat {
+  const mode = Number(stats.mode)
+  return {
+    type: entryType(mode),
+    mode: mode & 0o7777,
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    size: Number(stats.size),
+    mtimeNs: stats.mtimeNs,
+    ctimeNs: stats.ctimeNs,
+    atimeNs: stats.atimeNs,
+    birthtimeNs: stats.birthtimeNs,
+    dev: stats.dev,
+    ino: stats.ino,
+    linkCount: Number(stats.nlink),
+    rdev: stats.rdev,
+    blocks: Number(stats.blocks),
+  }
+}
+
+function entryType(mode: number): EntryType {
+  switch (mode & constants.S_IFMT) {
+    case constants.S_IFREG:
+      return 'file'
+    case constants.S_IFDIR:
+      return 'directory'
+    case constants.S_IFLNK:
+      return 'symlink'
+    case constants.S_IFIFO:
+      return 'fifo'
+    case constants.S_IFSOCK:
+      return 'socket'
+    case constants.S_IFCHR:
+      return 'chardevice'
+    case constants.S_IFBLK:
+      return 'blockdevice'
+    default:
+      return 'other'
+  }
+}

@@ -1,0 +1,309 @@
+/** The real file system, as a restore writes it. `directory-handles.ts` has how it stays inside. */
+
+import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync } from 'node:fs'
+import { mkdirSync, openSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
+import { byteString, type ByteString, textOf, toHex } from '../base/bytes.ts'
+import type { Randomness } from '../base/seams.ts'
+import { assertComponent, CheckedPaths, DirectoryHandles, parentOf } from './directory-handles.ts'
+import type { Directory, DirectoryAccess } from './directory-handles.ts'
+import { libc } from './libc.ts'
+import { descriptorPath, hasDescriptorPaths, nativePath, O_PATH } from './native-path.ts'
+import { withNativePath } from './native-path.ts'
+import { NewFile, type Temporary, TemporaryNames, writeFully } from './new-file.ts'
+import {
+  listNames,
+  type OpenRegularFile,
+  openRegularFile,
+  sourceStat,
+} from './node-source-files.ts'
+import { removeTree } from './remove-tree.ts'
+import type { EntryType, SourceStat } from './source-files.ts'
+import { about, errorAbout, errorCode, systemError } from './system-error.ts'
+import type { CommitOptions, ExistingFile, MetadataFailure, Target } from './target-files.ts'
+import type { TargetFile, TargetFiles, TargetMetadata } from './target-files.ts'
+import { setByDescriptor, setByLinkPath, setByPath } from './target-metadata.ts'
+import { giveName, removeTemporary } from './target-names.ts'
+
+export interface NodeTargetOptions {
+  /** For temporary names that an attacker cannot plant. */
+  readonly randomness: Randomness
+  /** False only in tests of what other systems than Linux do. */
+  readonly useDescriptors?: boolean
+}
+
+export function nodeTargetFiles(options: NodeTargetOptions): TargetFiles {
+  const { randomness, useDescriptors = hasDescriptorPaths() } = options
+  const openAt = (rootFd: number, rootPath: ByteString, ownsRoot: boolean): Target => {
+    const access = useDescriptors ? new DirectoryHandles(rootFd) : new CheckedPaths(rootPath)
+    const names = new TemporaryNames(toHex(randomness.bytes(8)))
+    return new NodeTarget({ rootFd, rootPath, ownsRoot, access, names })
+  }
+  return {
+    openTarget: (root) => openAt(openRoot(root), root, true),
+    attachTarget: (rootFd, rootPath) => openAt(rootFd, rootPath, false),
+  }
+}
+
+/** The root is the user's own choice: a link on the way to it is followed. */
+function openRoot(root: ByteString): number {
+  try {
+    return withNativePath(root, (native) => {
+      mkdirSync(native, { recursive: true, mode: 0o700 })
+      return openSync(native, constants.O_RDONLY | constants.O_DIRECTORY)
+    })
+  } catch (error) {
+    throw errorAbout(root, error)
+  }
+}
+
+const BIGINT = { bigint: true } as const
+const LSTAT_OPTIONS = { bigint: true, throwIfNoEntry: false } as const
+
+/** Types that `mknod` makes. */
+const TYPE_BITS: Partial<Record<EntryType, number>> = {
+  fifo: constants.S_IFIFO,
+  socket: constants.S_IFSOCK,
+  chardevice: constants.S_IFCHR,
+  blockdevice: constants.S_IFBLK,
+}
+
+interface Place {
+  readonly directory: Directory
+  readonly name: ByteString
+}
+
+class NodeTarget implements Target {
+  readonly rootFd: number
+  readonly rootPath: ByteString
+  readonly #ownsRoot: boolean
+  readonly #access: DirectoryAccess
+  readonly #names: TemporaryNames
+
+  constructor(options: {
+    readonly rootFd: number
+    readonly rootPath: ByteString
+    readonly ownsRoot: boolean
+    readonly access: DirectoryAccess
+    readonly names: TemporaryNames
+  }) {
+    this.rootFd = options.rootFd
+    this.rootPath = options.rootPath
+    this.#ownsRoot = options.ownsRoot
+    this.#access = options.access
+    this.#names = options.names
+  }
+
+  #place(path: ByteString): Place {
+    const name = path.slice(path.lastIndexOf('/') + 1)
+    assertComponent(name)
+    return { directory: this.#access.reach(parentOf(path)), name }
+  }
+
+  lstat(path: ByteString): SourceStat | undefined {
+    try {
+      if (path === '') return sourceStat(fstatSync(this.rootFd, BIGINT))
+      const { directory, name } = this.#place(path)
+      const stats = lstatSync(directory.path(name), LSTAT_OPTIONS)
+      return stats && sourceStat(stats)
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined
+      throw errorAbout(path, error)
+    }
+  }
+
+  readDirectory(path: ByteString): ByteString[] {
+    const directory = this.#access.reach(path)
+    return about(path, () => listNames(directory.path('')))
+  }
+
+  readLink(path: ByteString): Uint8Array {
+    const { directory, name } = this.#place(path)
+    return about(path, () => readlinkSync(directory.path(name), 'buffer'))
+  }
+
+  makeDirectory(path: ByteString): 'created' | 'existing' {
+    const { directory, name } = this.#place(path)
+    try {
+      mkdirSync(directory.path(name), 0o700)
+      return 'created'
+    } catch (error) {
+      const found = errorCode(error) === 'EEXIST' ? this.lstat(path) : undefined
+      if (found?.type !== 'directory') throw errorAbout(path, error)
+      if ((found.mode & 0o700) !== 0o700 && found.uid === process.geteuid?.()) {
+        this.setMetadata(path, 'directory', { mode: found.mode | 0o700 })
+      }
+      return 'existing'
+    }
+  }
+
+  createFile(path: ByteString): TargetFile {
+    const { temporary, descriptor } = this.#create(path)
+    return new NewFile({ access: this.#access, path, temporary, descriptor })
+  }
+
+  /** A temporary file for `path`, in a directory that is usable until the next call. */
+  #create(path: ByteString): Place & Temporary {
+    const { directory, name } = this.#place(path)
+    try {
+      const { temporary, descriptor } = this.#names.create(directory, path)
+      return { directory, name, temporary, descriptor }
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error
+    }
+    // Another thread may have removed the directory behind a handle, and made it anew.
+    this.#access.close()
+    const fresh = this.#place(path)
+    return { ...fresh, ...this.#names.create(fresh.directory, path) }
+  }
+
+  writeWholeFile(
+    path: ByteString,
+    bytes: Uint8Array,
+    metadata: TargetMetadata,
+    { overwrite }: CommitOptions,
+  ): readonly MetadataFailure[] {
+    const { directory, name, temporary, descriptor } = this.#create(path)
+    let isOpen = true
+    try {
+      writeFully(descriptor, bytes, { offset: 0, length: bytes.byteLength, position: 0 })
+      const failures = setByDescriptor(descriptor, metadata, path)
+      isOpen = false
+      closeSync(descriptor)
+      giveName({ directory, temporary, name, overwrite, shown: path })
+      return failures
+    } catch (error) {
+      try {
+        if (isOpen) closeSync(descriptor)
+        removeTemporary(directory, temporary)
+      } catch {
+        // What failed first is what to tell; a later restore knows the name for what it is.
+      }
+      throw errorAbout(path, error)
+    }
+  }
+
+  openExisting(path: ByteString): ExistingFile {
+    const { directory, name } = this.#place(path)
+    const file = openRegularFile(directory.path(name), path)
+    return {
+      stat: file.stat,
+      statNow: () => file.statNow(),
+      read: (into, offset, length, position) => file.read(into, offset, length, position),
+      close: () => file.close(),
+      adopt: (metadata) => adopt(file, metadata, path),
+    }
+  }
+
+  makeSymlink(path: ByteString, target: Uint8Array, options: CommitOptions): void {
+    const text = nativePath(byteString(target))
+    this.#makeEntry(path, options, (at) => symlinkSync(text, nativePath(at)))
+  }
+
+  makeHardLink(path: ByteString, existing: ByteString, options: CommitOptions): void {
+    const from = this.#place(existing)
+    // On the way to the other directory the handle of this one may be given up.
+    const pinned = this.#access.pin(from.directory)
+    try {
+      this.#makeEntry(path, options, (at) => {
+        linkSync(pinned.directory.path(from.name), nativePath(at))
+        // Looked at now, not before: the link is to what was there at that instant.
+        if (lstatSync(nativePath(at)).isFile()) return
+        unlinkSync(nativePath(at))
+        throw systemError('EINVAL', 'link', path, `'${textOf(existing)}' is not a regular file`)
+      })
+    } finally {
+      pinned.release()
+    }
+  }
+
+  makeSpecial(path: ByteString, type: EntryType, device: bigint, options: CommitOptions): void {
+    const bits = TYPE_BITS[type]
+    const mknod = libc()?.mknod
+    if (bits === undefined)
+      throw systemError('EINVAL', 'mknod', path, `is no special file: ${type}`)
+    if (mknod === undefined) throw systemError('ENOSYS', 'mknod', path)
+    this.#makeEntry(path, options, (at) => mknod(at, bits | 0o600, device))
+  }
+
+  /** `make` gets a path for Node, of the final name or of a temporary one that then replaces it. */
+  #makeEntry(path: ByteString, { overwrite }: CommitOptions, make: (at: ByteString) => void): void {
+    const { directory, name } = this.#place(path)
+    try {
+      if (!overwrite) return make(directory.prefix + name)
+      const temporary = this.#names.next()
+      make(directory.prefix + temporary)
+      try {
+        giveName({ directory, temporary, name, overwrite, shown: path })
+      } finally {
+        // Also after success: a rename onto another link to the same file does nothing.
+        removeTemporary(directory, temporary)
+      }
+    } catch (error) {
+      throw errorAbout(path, error)
+    }
+  }
+
+  setMetadata(
+    path: ByteString,
+    expected: Exclude<EntryType, 'file' | 'other'>,
+    metadata: TargetMetadata,
+  ): readonly MetadataFailure[] {
+    try {
+      return this.#setMetadata(path, expected, metadata)
+    } catch (error) {
+      throw errorAbout(path, error)
+    }
+  }
+
+  #setMetadata(
+    path: ByteString,
+    expected: EntryType,
+    metadata: TargetMetadata,
+  ): readonly MetadataFailure[] {
+    if (path === '' && expected === 'directory') return setByDescriptor(this.rootFd, metadata, path)
+    const { directory, name } = this.#place(path)
+    const { mode: _mode, ...withoutMode } = metadata
+    const settable = expected === 'symlink' ? withoutMode : metadata
+    if (directory.descriptor < 0) {
+      const at = directory.prefix + name
+      requireType(lstatSync(nativePath(at), BIGINT), expected, path)
+      const setHere = expected === 'symlink' ? setByLinkPath : setByPath
+      return setHere(at, settable, path)
+    }
+    // A descriptor of the entry itself, link or not: what has been checked is what is changed.
+    const descriptor = openSync(directory.path(name), O_PATH | constants.O_NOFOLLOW)
+    try {
+      requireType(fstatSync(descriptor, BIGINT), expected, path)
+      return setByPath(descriptorPath(descriptor), settable, path)
+    } finally {
+      closeSync(descriptor)
+    }
+  }
+
+  remove(path: ByteString): void {
+    removeTree(this.#access, path)
+  }
+
+  close(): void {
+    this.#access.close()
+    if (this.#ownsRoot) closeSync(this.rootFd)
+  }
+}
+
+function requireType(stats: BigIntStats, expected: EntryType, path: ByteString): void {
+  const { type } = sourceStat(stats)
+  if (type !== expected) {
+    throw systemError('EINVAL', 'open', path, `is a ${type}, not a ${expected}`)
+  }
+}
+
+function adopt(
+  file: OpenRegularFile,
+  metadata: TargetMetadata,
+  path: ByteString,
+): readonly MetadataFailure[] | undefined {
+  const { linkCount, uid } = sourceStat(fstatSync(file.descriptor, BIGINT))
+  const isOurs = uid === process.geteuid?.() || uid === metadata.uid
+  if (linkCount !== 1 || !isOurs || ((metadata.mode ?? 0) & 0o6000) !== 0) return undefined
+  return setByDescriptor(file.descriptor, metadata, path)
+}

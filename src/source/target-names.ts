@@ -1,0 +1,66 @@
+/** How a finished temporary entry of a target gets its final name, replacing something or nothing. */
+
+import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import type { ByteString } from '../base/bytes.ts'
+import type { Directory } from './directory-handles.ts'
+import { libc } from './libc.ts'
+import type { NativePath } from './native-path.ts'
+import { errorAbout, errorCode, systemError } from './system-error.ts'
+
+export interface NameOptions {
+  readonly directory: Directory
+  readonly temporary: ByteString
+  readonly name: ByteString
+  readonly overwrite: boolean
+  /** For errors. */
+  readonly shown: ByteString
+}
+
+/** Throws EEXIST (without `overwrite`) or EISDIR, and leaves both names as they were. */
+export function giveName({ directory, temporary, name, overwrite, shown }: NameOptions): void {
+  const { descriptor } = directory
+  const renameat2 = descriptor < 0 ? undefined : libc()?.renameat2
+  try {
+    if (renameat2 !== undefined) {
+      const [fromDirectory, toDirectory] = [descriptor, descriptor]
+      try {
+        renameat2({ fromDirectory, from: temporary, toDirectory, to: name, replace: overwrite })
+        return
+      } catch (error) {
+        const code = errorCode(error)
+        const isUnsupported = code === 'EINVAL' || code === 'ENOSYS' || code === 'EPERM'
+        if (!isUnsupported) throw error
+      }
+    }
+    const from = directory.path(temporary)
+    const to = directory.path(name)
+    if (overwrite) renameSync(from, to)
+    else renameWithoutReplacing(from, to, shown)
+  } catch (error) {
+    throw errorAbout(shown, error)
+  }
+}
+
+function renameWithoutReplacing(from: NativePath, to: NativePath, shown: ByteString): void {
+  try {
+    linkSync(from, to)
+  } catch (error) {
+    const code = errorCode(error)
+    const hasNoLinks = code === 'EPERM' || code === 'ENOTSUP' || code === 'EOPNOTSUPP'
+    if (!hasNoLinks && code !== 'ENOSYS' && code !== 'EMLINK') throw error
+    // Neither call: a file made between these two is lost. FAT through an old C library, say.
+    if (lstatSync(to, { throwIfNoEntry: false })) throw systemError('EEXIST', 'rename', shown)
+    renameSync(from, to)
+    return
+  }
+  unlinkSync(from)
+}
+
+/** Removes a temporary entry, if it is still there. */
+export function removeTemporary(directory: Directory, temporary: ByteString): void {
+  try {
+    unlinkSync(directory.path(temporary))
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+  }
+}
