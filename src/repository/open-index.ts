@@ -23,10 +23,12 @@ export interface OpenIndexOptions {
 
 export interface OpenedIndex {
   readonly index: BlobIndex
-  /** The listing of packs that the index was held against: name to length. */
+  /** The listing of packs that the index was held against, and what was added since. */
   readonly listed: ReadonlyMap<FileName, number>
   /** Packs that are listed but that no index file names. */
   readonly orphans: readonly FileName[]
+  /** Adds packs that have just been saved, or found: they are there, so they count. */
+  add(packs: readonly IndexedPack[]): Promise<void>
   close(): Promise<void>
 }
 
@@ -95,6 +97,11 @@ export async function openIndex(
     index,
     listed,
     orphans,
+    add: async (packs) => {
+      // The index holds on to this map: a pack counts as soon as it is in both.
+      for (const { name, byteCount } of packs) listed.set(name, byteCount)
+      await known.add(packs)
+    },
     close: async () => {
       await known.close()
       await dispose()

@@ -102,7 +102,7 @@ export class BackupWriter implements TreeServices {
         const reply: BackupReply = { kind: 'buffer', buffer: pack.buffer }
         pool?.send(reply, worker, [pack.buffer])
       },
-      onIndexed: async (_name, packs) => await opened.index.add(packs),
+      onIndexed: async (_name, packs) => await opened.add(packs),
     })
     await adoptOrphans(options, opened, store)
     opened.index.setStates(opened.listed, doomed)
@@ -231,7 +231,7 @@ async function adoptOrphans(
       await repository.backend.save({ kind: 'packs', name }, bytes)
       const author = repository.keyring.authorId
       const pack = { name, byteCount: bytes.length, verified: false, author, preamble, directory }
-      await opened.index.add([pack])
+      await opened.add([pack])
       store.adopt(pack)
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error

@@ -56,7 +56,11 @@ export function reportDamage(
 ): void {
   if (kind === 'index') findings.suggestRepairIndex = true
   const nextStep = DAMAGED_STEP[kind] ?? 'remove the file'
-  findings.error({ kind, name }, `${fileLabel(kind, name)} is damaged: ${errorChain(error)}`, nextStep)
+  findings.error(
+    { kind, name },
+    `${fileLabel(kind, name)} is damaged: ${errorChain(error)}`,
+    nextStep,
+  )
 }
 
 /**

@@ -7,28 +7,230 @@
  * reading packs takes (pack-reading.ts).
  */
 
-import { CairnError, errorChain, isCairnError } from '../../base/errors.ts'
-import { blobIdOf, type FileName, shortId } from '../../base/ids.ts'
-import type { IndexedPack } from '../../format/index-file.ts'
+import { shortId } from '../../base/ids.ts'
 import type { Mark } from '../../format/session.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
 import { requireReader } from '../../repository/keyring.ts'
-import { listSessions, type SeenSession } from '../../repository/sessions.ts'
 import type { Repository } from '../../repository/repository.ts'
+import { listSessions, type SeenSession } from '../../repository/sessions.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
-import { readPackDirectory } from '../../pipeline/pack-directory-reader.ts'
-import { type AffectedPaths, AffectedWalk } from './affected-paths.ts'
-import { type CheckContext, isDamage, operation, readTwice } from './check-context.ts'
+import { type CheckContext, isDamage, operation } from './check-context.ts'
 import { checkConfigAndKeys } from './check-keys.ts'
-import { checkMarks, checkObjects, type CheckedObjects, listFolder } from './check-objects.ts'
-import type { CheckOptions, CheckReport } from './check-options.ts'
+import { type CheckedObjects, checkMarks, checkObjects } from './check-objects.ts'
+import type { CheckOptions, CheckPhase, CheckReport } from './check-options.ts'
 import { FindingList } from './finding.ts'
 import { checkHistory } from './history.ts'
-import { type IdTable } from './id-table.ts'
+import { knownClaims } from './known-claims.ts'
 import { loadClaims, type PackClaims } from './pack-claims.ts'
-import { type KnownClaims, PackReading } from './pack-reading.ts'
-import type { PackFileInfo } from './subset.ts'
+import { PackReading } from './pack-reading.ts'
+import { addDamagedBlobs, reportAffected, reportPacks } from './report-damage.ts'
+import { choosePacks, type PackFileInfo } from './subset.ts'
 import { TreeWalk } from './tree-walk.ts'
 import { resolveUnconfirmed } from './unconfirmed.ts'
 
 const SEGMENT_CACHE_BYTES = 64 << 20
+
+/**
+ * Throws what opening throws, CAIRN_WRONG_SECRET for a key that may not read, CAIRN_ABORTED, and
+ * what the storage throws. No thread is left when it has returned.
+ */
+export async function checkRepository(options: CheckOptions): Promise<CheckReport> {
+  return await new Check(options).run()
+}
+
+class Check {
+  readonly #options: CheckOptions
+  readonly #findings: FindingList
+  readonly #transient = { count: 0 }
+  #reading: PackReading | undefined
+  #snapshotsDone = 0
+  #snapshotsTotal = 0
+
+  constructor(options: CheckOptions) {
+    this.#options = options
+    this.#findings = new FindingList(options.onFinding)
+  }
+
+  async run(): Promise<CheckReport> {
+    const { opening } = this.#options
+    opening.catch(() => {}) // Awaited below, after what may fail first.
+    try {
+      await this.#readEarly()
+      const repository = await opening
+      requireReader(repository.keyring, 'check the repository')
+      return await this.#check(repository)
+    } finally {
+      await this.#reading?.close()
+    }
+  }
+
+  #phase(phase: CheckPhase): void {
+    this.#options.onPhase?.(phase)
+  }
+
+  #progress(): void {
+    const { onProgress } = this.#options
+    if (onProgress === undefined) return
+    const reading = this.#reading
+    onProgress({
+      snapshotsDone: this.#snapshotsDone,
+      snapshotsTotal: this.#snapshotsTotal,
+      packsDone: reading?.packsDone ?? 0,
+      packsTotal: reading?.packsTotal ?? 0,
+      bytesDone: reading?.bytesDone ?? 0,
+      bytesTotal: reading?.bytesTotal ?? 0,
+    })
+  }
+
+  /** Begins with the packs while the repository is being opened, unless snapshots choose them. */
+  async #readEarly(): Promise<void> {
+    const { readData, select, backend, signal, opening } = this.#options
+    if (readData === undefined || select !== undefined) return
+    try {
+      await this.#startReading(await backend.list('packs', operation(signal)))
+    } catch (error) {
+      await opening // Which knows better why there is nothing to list.
+      throw error
+    }
+  }
+
+  async #startReading(packs: readonly PackFileInfo[]): Promise<void> {
+    const { readData, environment } = this.#options
+    if (readData === undefined) return
+    this.#reading = await PackReading.start(
+      this.#options,
+      { transient: this.#transient, onProgress: () => this.#progress() },
+      choosePacks(packs, readData, environment.random),
+    )
+  }
+
+  async #check(repository: Repository): Promise<CheckReport> {
+    const { signal } = this.#options
+    const findings = this.#findings
+    const context: CheckContext = { repository, findings, transient: this.#transient, signal }
+    this.#phase('objects')
+    const sessions = await seenSessions(repository, signal)
+    await checkConfigAndKeys(context)
+    const objects = await checkObjects(context)
+    checkHistory(context, objects)
+    const marks = await checkMarks(context)
+    this.#phase('index')
+    const claims = await loadClaims(context)
+    noteOrphans(findings, claims, sessions)
+    this.#reading?.decode((pack) => knownClaims(context, claims, pack))
+    await this.#checkContents(context, { claims, objects, sessions, marks })
+    return this.#report()
+  }
+
+  async #checkContents(context: CheckContext, found: Found): Promise<void> {
+    const { claims, objects, sessions, marks } = found
+    const blobs = new BlobReader(context.repository, claims.index, SEGMENT_CACHE_BYTES)
+    const walk = new TreeWalk(context, claims.index, blobs)
+    const valid = validSnapshots(objects)
+    const snapshots = this.#options.select?.(valid) ?? valid
+    await this.#walk(walk, snapshots)
+    await this.#readRest(context, claims, walk)
+    const verdicts = this.#reading?.verdicts ?? []
+    reportPacks(context, verdicts, walk)
+    this.#noteUnindexed(walk, claims)
+    addDamagedBlobs(walk.lost, claims, verdicts)
+    if (walk.lost.size > 0) this.#phase('paths')
+    const sound = await reportAffected(context, blobs, walk.lost, snapshots)
+    if (this.#options.select !== undefined) return
+    if (walk.problemCount > 0) sound.clear()
+    await resolveUnconfirmed(context, { sessions, snapshots, sound, marks })
+  }
+
+  async #walk(walk: TreeWalk, snapshots: readonly Snapshot[]): Promise<void> {
+    this.#phase('snapshots')
+    this.#snapshotsTotal = snapshots.length
+    for (const snapshot of snapshots) {
+      await walk.walk(snapshot)
+      this.#snapshotsDone++
+      this.#progress()
+      await this.#options.environment.yield()
+    }
+  }
+
+  /** Waits for the packs; where snapshots choose them, only now. */
+  async #readRest(context: CheckContext, claims: PackClaims, walk: TreeWalk): Promise<void> {
+    if (this.#options.readData === undefined) return
+    this.#phase('data')
+    if (this.#reading === undefined) {
+      const used = walk.usedPacks
+      const packs = [...claims.listed].map(([name, byteCount]) => ({ name, byteCount }))
+      await this.#startReading(packs.filter(({ name }) => used.has(name)))
+      this.#reading?.decode((pack) => knownClaims(context, claims, pack))
+    }
+    await this.#reading?.finish()
+  }
+
+  /** What is lost without being in any pack that an index file names may be in one that none does. */
+  #noteUnindexed({ lost }: TreeWalk, { index }: PackClaims): void {
+    for (let number = 0; number < lost.size; number++) {
+      if (index.find(lost.at(number)).length > 0) continue
+      this.#findings.suggestRepairIndex = true
+      return
+    }
+  }
+
+  #report(): CheckReport {
+    const { all, errorCount, brokenPacks, suggestRepairIndex, suggestPrune } = this.#findings
+    return {
+      findings: all,
+      summary: {
+        num_errors: errorCount,
+        broken_packs: [...brokenPacks].sort(),
+        suggest_repair_index: suggestRepairIndex,
+        suggest_prune: suggestPrune,
+      },
+      transientCount: this.#transient.count,
+      snapshotCount: this.#snapshotsDone,
+      packsRead: this.#reading?.packsDone ?? 0,
+      bytesRead: this.#reading?.bytesDone ?? 0,
+    }
+  }
+}
+
+interface Found {
+  readonly claims: PackClaims
+  readonly objects: CheckedObjects
+  readonly sessions: readonly SeenSession[]
+  readonly marks: readonly Mark[]
+}
+
+/** Oldest first. */
+function validSnapshots({ snapshots, forgotten }: CheckedObjects): Snapshot[] {
+  const valid = snapshots.filter(({ id }) => !forgotten.has(id))
+  return valid.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
+}
+
+/** Beats that do not decode are reported with the other objects. */
+async function seenSessions(
+  repository: Repository,
+  signal: AbortSignal | undefined,
+): Promise<SeenSession[]> {
+  try {
+    return await listSessions(repository, signal)
+  } catch (error) {
+    if (isDamage(error)) return []
+    throw error
+  }
+}
+
+/** While a run is alive, packs that it has not named yet are no orphans. */
+function noteOrphans(
+  findings: FindingList,
+  { orphans }: PackClaims,
+  sessions: readonly SeenSession[],
+): void {
+  if (sessions.some(({ isAlive }) => isAlive)) return
+  if (orphans.length > 0) findings.suggestPrune = true
+  for (const name of orphans) {
+    findings.note(
+      { kind: 'packs', name },
+      `pack ${shortId(name)} is named by no index file`,
+      "the next backup takes it in, or 'cairn prune' removes it",
+    )
+  }
+}

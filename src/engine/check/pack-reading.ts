@@ -13,7 +13,7 @@ import { openPool, type WorkPool } from '../../pipeline/work-pool.ts'
 import { workEnvironment } from '../environment.ts'
 import { isDamage, operation, type TransientCount } from './check-context.ts'
 import type { CheckOptions } from './check-options.ts'
-import { choosePacks, type PackFileInfo } from './subset.ts'
+import type { PackFileInfo } from './subset.ts'
 
 /** Below this, starting threads takes longer than the work. */
 const INLINE_BYTES_MAX = 16 << 20
@@ -36,6 +36,11 @@ export interface PackVerdict {
   readonly damagedIds: readonly Uint8Array[]
 }
 
+export interface PackReadingParts {
+  readonly transient: TransientCount
+  readonly onProgress: () => void
+}
+
 interface PackTask extends PackFileInfo {
   isHashed: boolean
 }
@@ -43,6 +48,7 @@ interface PackTask extends PackFileInfo {
 export class PackReading {
   readonly #options: CheckOptions
   readonly #transient: TransientCount
+  readonly #onProgress: () => void
   readonly #pool: WorkPool<'pack'>
   readonly #tasks: PackTask[]
   #nextHash = 0
@@ -59,12 +65,13 @@ export class PackReading {
 
   private constructor(
     options: CheckOptions,
-    transient: TransientCount,
+    parts: PackReadingParts,
     tasks: PackTask[],
     pool: WorkPool<'pack'>,
   ) {
     this.#options = options
-    this.#transient = transient
+    this.#transient = parts.transient
+    this.#onProgress = parts.onProgress
     this.#tasks = tasks
     this.#pool = pool
     this.bytesTotal = tasks.reduce((sum, { byteCount }) => sum + byteCount, 0)
@@ -80,15 +87,14 @@ export class PackReading {
     return this.#tasks.length
   }
 
-  /** Chooses among `packs` and begins. */
+  /** Begins with these packs. */
   static async start(
     options: CheckOptions,
-    transient: TransientCount,
+    parts: PackReadingParts,
     packs: readonly PackFileInfo[],
   ): Promise<PackReading> {
-    const { environment, readData = { kind: 'all' } } = options
-    const chosen = choosePacks(packs, readData, environment.random)
-    const tasks = chosen.map(({ name, byteCount }) => ({ name, byteCount, isHashed: false }))
+    const { environment } = options
+    const tasks = packs.map(({ name, byteCount }) => ({ name, byteCount, isHashed: false }))
     const byteCount = tasks.reduce((sum, task) => sum + task.byteCount, 0)
     const isSmall = byteCount <= INLINE_BYTES_MAX
     const pool = await openPool({
@@ -99,7 +105,7 @@ export class PackReading {
       entry: environment.workerEntry,
       onNote: () => {},
     })
-    return new PackReading(options, transient, tasks, pool)
+    return new PackReading(options, parts, tasks, pool)
   }
 
   /** From now on packs are decoded. */
@@ -153,12 +159,6 @@ export class PackReading {
     this.packsDone++
     this.bytesDone += task.byteCount
     this.#onProgress()
-  }
-
-  /** Reports what was done so far. Set by the check. */
-  #onProgress: () => void = () => {}
-  set onProgress(action: () => void) {
-    this.#onProgress = action
   }
 
   async #verdict(

@@ -48,7 +48,7 @@ describe('MemoryIndex', () => {
     const same = packOf(
       random,
       Array.from({ length: 300_000 }, () => one),
-      9000,
+      500,
     )
     const alike = packOf(
       random,
@@ -57,7 +57,7 @@ describe('MemoryIndex', () => {
         new DataView(id.buffer).setUint32(28, i)
         return id
       }),
-      9000,
+      500,
     )
     const index = new MemoryIndex(400_000)
     const startMs = performance.now()

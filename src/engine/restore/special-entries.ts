@@ -1,0 +1,79 @@
+/** Restores what is neither a regular file nor a directory. */
+
+import type { ByteString } from '../../base/bytes.ts'
+import { equalBytes } from '../../base/bytes.ts'
+import { CairnError } from '../../base/errors.ts'
+import { ENTRY_TYPE, type TreeEntry } from '../../format/tree.ts'
+import type { EntryType, SourceStat } from '../../source/source-files.ts'
+import type { Target } from '../../source/target-files.ts'
+import { isSameTime, reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
+
+type SpecialType = Exclude<EntryType, 'file' | 'directory' | 'other'>
+
+const SPECIAL_TYPES: ReadonlyMap<number, SpecialType> = new Map([
+  [ENTRY_TYPE.symlink, 'symlink'],
+  [ENTRY_TYPE.fifo, 'fifo'],
+  [ENTRY_TYPE.socket, 'socket'],
+  [ENTRY_TYPE.chardevice, 'chardevice'],
+  [ENTRY_TYPE.blockdevice, 'blockdevice'],
+])
+
+export interface SpecialTask {
+  readonly path: ByteString
+  readonly entry: TreeEntry
+  readonly existing: SourceStat | undefined
+}
+
+/** Throws what concerns this entry only. */
+export function restoreSpecial(context: RestoreContext, task: SpecialTask): void {
+  const { options, reporter, target } = context
+  const { path, entry, existing } = task
+  const type = SPECIAL_TYPES.get(entry.type)
+  if (type === undefined) {
+    throw new CairnError('CAIRN_CORRUPT', `cannot restore entry: unknown type ${entry.type}`)
+  }
+  reporter.expect(0)
+  const isThere = existing !== undefined && isSame(target, task, type)
+  if (!options.dryRun && target !== undefined) {
+    if (!isThere) make(target, task, type)
+    const failures = target.setMetadata(path, type, targetMetadata(options, entry))
+    reportUnset(reporter, path, entry, failures)
+  }
+  if (isThere) reporter.keep(path, 0)
+  else reporter.restored(path, existing !== undefined)
+}
+
+function isSame(
+  target: Target | undefined,
+  { path, entry, existing }: SpecialTask,
+  type: SpecialType,
+): boolean {
+  if (existing === undefined || target === undefined || existing.type !== type) return false
+  if (type !== 'symlink') return existing.rdev === deviceNumber(entry)
+  // The time tells whose link it is; one that somebody else made alike is made anew.
+  const isOurs = isSameTime(entry.mtime, existing.mtimeNs)
+  return isOurs && entry.target !== undefined && equalBytes(target.readLink(path), entry.target)
+}
+
+function make(target: Target, { path, entry, existing }: SpecialTask, type: SpecialType): void {
+  const options = { overwrite: existing !== undefined }
+  if (type !== 'symlink') return target.makeSpecial(path, type, deviceNumber(entry), options)
+  const text = entry.target
+  if (text === undefined || text.length === 0 || text.includes(0)) {
+    throw new CairnError('CAIRN_CORRUPT', 'cannot restore symlink: its target is no path')
+  }
+  target.makeSymlink(path, text, options)
+}
+
+/** Linux' encoding: 12 + 20 bits split over the word. */
+function deviceNumber({ device }: TreeEntry): bigint {
+  if (device === undefined) return 0n
+  const major = BigInt(device.major)
+  const minor = BigInt(device.minor)
+  return (
+    ((major & 0xfffn) << 8n) |
+    ((major & 0xfffff000n) << 32n) |
+    (minor & 0xffn) |
+    ((minor & 0xffffff00n) << 12n)
+  )
+}
