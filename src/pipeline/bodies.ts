@@ -20,10 +20,15 @@ type Factories = {
   ) => Promise<WorkBody<Purposes[P]['job'], Purposes[P]['result']>>
 }
 
-const FACTORIES: Factories = {
-  backup: async (init, host) => (await import('./backup-body.ts')).createBackupBody(init, host),
-  restore: async (init, host) => (await import('./restore-body.ts')).createRestoreBody(init, host),
-  pack: async (init, host) => (await import('./pack-body.ts')).createPackBody(init, host),
+const FACTORIES: { [P in Purpose]: () => Promise<Factories[P]> } = {
+  backup: async () => (await import('./backup-body.ts')).createBackupBody,
+  restore: async () => (await import('./restore-body.ts')).createRestoreBody,
+  pack: async () => (await import('./pack-body.ts')).createPackBody,
+}
+
+/** Loads the code of a body, so that creating it is quick. */
+export async function loadBody(purpose: Purpose): Promise<void> {
+  await FACTORIES[purpose]()
 }
 
 export async function createBody<P extends Purpose>(
@@ -31,5 +36,6 @@ export async function createBody<P extends Purpose>(
   init: Purposes[P]['init'],
   host: BodyHost,
 ): Promise<WorkBody<Purposes[P]['job'], Purposes[P]['result']>> {
-  return await FACTORIES[purpose](init, host)
+  const create = await FACTORIES[purpose]()
+  return await create(init, host)
 }

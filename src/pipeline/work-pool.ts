@@ -37,7 +37,8 @@ export interface WorkBody<Job, Result> {
 
 export interface PoolOptions<P extends Purpose> {
   readonly purpose: P
-  readonly init: Purposes[P]['init']
+  /** May still be on its way: threads load their code meanwhile. Jobs wait for it. */
+  readonly init: Purposes[P]['init'] | Promise<Purposes[P]['init']>
   /** 0 runs inline. */
   readonly threads: number
   readonly environment: WorkEnvironment
@@ -69,7 +70,7 @@ export async function openPool<P extends Purpose>(options: PoolOptions<P>): Prom
 }
 
 async function openInline<P extends Purpose>(options: PoolOptions<P>): Promise<WorkPool<P>> {
-  const body = await createBody(options.purpose, options.init, {
+  const body = await createBody(options.purpose, await options.init, {
     environment: options.environment,
     post: (note) => options.onNote(note, 0),
   })
@@ -91,6 +92,7 @@ async function openInline<P extends Purpose>(options: PoolOptions<P>): Promise<W
 
 /** What travels to and from a thread. */
 export type ToThread =
+  | { readonly kind: 'init'; readonly init: unknown }
   | { readonly kind: 'job'; readonly id: number; readonly job: unknown }
   | { readonly kind: 'note'; readonly note: unknown }
 export type FromThread =
@@ -127,6 +129,8 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
   readonly #load: number[]
   readonly #waiting = new Map<number, Waiting>()
   readonly #onNote: PoolOptions<P>['onNote']
+  readonly #ready: Promise<void>
+  #isReady = false
   #nextId = 1
   #failure: Error | undefined
   #closed = false
@@ -138,9 +142,9 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
     this.#load = Array.from({ length: options.threads }, () => 0)
     this.#workers = this.#load.map((_, index) => {
       const worker = new Worker(entry, {
-        workerData: { purpose: options.purpose, init: options.init },
-        // A thread holds fixed buffers and little else: a small heap collects early.
-        resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 8 },
+        workerData: { purpose: options.purpose },
+        // A thread holds fixed buffers and little else.
+        resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32 },
       })
       worker.on('message', (message: FromThread) => this.#receive(message, index))
       worker.on('messageerror', (error) => this.#fail(error as Error))
@@ -150,6 +154,15 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
       })
       return worker
     })
+    this.#ready = this.#start(options.init)
+    // Whoever runs a job hears of it.
+    this.#ready.catch(() => {})
+  }
+
+  async #start(init: PoolOptions<P>['init']): Promise<void> {
+    const message: ToThread = { kind: 'init', init: await init }
+    for (const worker of this.#workers) worker.postMessage(message)
+    this.#isReady = true
   }
 
   get size(): number {
@@ -179,12 +192,17 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
     else waiting.reject(revive(message.failure))
   }
 
-  run(job: Purposes[P]['job'], options: RunOptions = {}): Promise<Purposes[P]['result']> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+  async run(
+    job: Purposes[P]['job'],
+    options: RunOptions = {},
+  ): Promise<Purposes[P]['result']> {
+    // Messages keep their order: what is sent before the threads are ready would come first.
+    if (!this.#isReady) await this.#ready
+    if (this.#failure !== undefined) throw this.#failure
     const index = options.worker ?? this.#load.indexOf(Math.min(...this.#load))
     const id = this.#nextId++
     this.#load[index] = (this.#load[index] ?? 0) + 1
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       // The map is keyed by id, so that each result meets the promise of its own job.
       this.#waiting.set(id, {
         worker: index,

@@ -4,8 +4,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { BugError, CairnError } from '../base/errors.ts'
 import { nodeClock, nodeRandomness } from '../base/node-seams.ts'
 import { nodeSourceFiles } from '../source/node-source-files.ts'
-import { createBody, type Purpose, type Purposes } from './bodies.ts'
-import type { FromThread, ThreadFailure, ToThread } from './work-pool.ts'
+import { createBody, loadBody, type Purpose, type Purposes } from './bodies.ts'
+import type { FromThread, ThreadFailure, ToThread, WorkBody } from './work-pool.ts'
 
 function describe(error: unknown): ThreadFailure {
   const messages: string[] = []
@@ -20,30 +20,47 @@ function describe(error: unknown): ThreadFailure {
 async function main(): Promise<void> {
   const port = parentPort
   if (port === null) throw new BugError('this file runs in a worker thread')
-  const { purpose, init } = workerData as { purpose: Purpose; init: Purposes[Purpose]['init'] }
+  const { purpose } = workerData as { purpose: Purpose }
   const post = (message: FromThread, transfer: readonly ArrayBuffer[] = []) =>
     port.postMessage(message, [...transfer])
-  const body = await createBody(purpose, init, {
+  const host = {
     environment: {
       clock: nodeClock(),
       random: nodeRandomness(),
       pid: process.pid,
       source: nodeSourceFiles(),
     },
-    post: (note, transfer) => post({ kind: 'note', note }, transfer),
-  })
-  port.on('message', (message: ToThread) => {
-    if (message.kind === 'note') {
-      body.receive(message.note)
-      return
-    }
-    try {
-      const result = body.run(message.job as Purposes[Purpose]['job'])
-      post({ kind: 'result', id: message.id, result }, transferable(result))
-    } catch (error) {
-      post({ kind: 'failure', id: message.id, failure: describe(error) })
-    }
-  })
+    post: (note: unknown, transfer?: readonly ArrayBuffer[]) =>
+      post({ kind: 'note', note }, transfer),
+  }
+  let body: WorkBody<unknown, unknown> | undefined
+  const early: ToThread[] = []
+  const take = (message: ToThread): void => {
+    if (message.kind === 'init') {
+      void createBody(purpose, message.init as Purposes[Purpose]['init'], host).then((created) => {
+        body = created as WorkBody<unknown, unknown>
+        for (const waiting of early.splice(0)) take(waiting)
+      })
+    } else if (body === undefined) early.push(message)
+    else if (message.kind === 'note') body.receive(message.note)
+    else runJob(body, message, post)
+  }
+  port.on('message', take)
+  // While the keys are being derived: the code is there when they are.
+  await loadBody(purpose)
+}
+
+function runJob(
+  body: WorkBody<unknown, unknown>,
+  { id, job }: Extract<ToThread, { kind: 'job' }>,
+  post: (message: FromThread, transfer?: readonly ArrayBuffer[]) => void,
+): void {
+  try {
+    const result = body.run(job)
+    post({ kind: 'result', id, result }, transferable(result))
+  } catch (error) {
+    post({ kind: 'failure', id, failure: describe(error) })
+  }
 }
 
 /** The buffers of a result that can be moved instead of copied. */

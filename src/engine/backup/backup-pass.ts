@@ -10,7 +10,7 @@ import type { Repository } from '../../repository/repository.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import type { BackupOptions } from './backup-options.ts'
 import { BackupTotals, type Totals } from './backup-totals.ts'
-import { BackupWriter } from './backup-writer.ts'
+import { BackupWriter, EarlyThreads } from './backup-writer.ts'
 import { Exclusions } from './exclusions.ts'
 import { FileReader } from './file-reader.ts'
 import { PackHandles } from './pack-handles.ts'
@@ -51,6 +51,7 @@ export class BackupPass {
   readonly #badHandles = new Set<number>()
   #writer: BackupWriter | undefined
   #reader: FileReader | undefined
+  #threads: EarlyThreads | undefined
   #isUnchanged = false
 
   constructor(options: BackupOptions, bad: ReadonlySet<FileName>, startNs: bigint) {
@@ -146,9 +147,20 @@ export class BackupPass {
     while (opened === undefined && failure === undefined && canScan()) {
       throwIfAborted(signal)
       this.#scanSlice()
+      if (!this.#isSmall) this.#startThreads()
       await environment.yield()
     }
     return await opening
+  }
+
+  /** Whether what waits to be read is too little for threads to be worth their start. */
+  get #isSmall(): boolean {
+    return this.#waiting.length < INLINE_FILES_MAX && this.#waitingBytes < INLINE_BYTES_MAX
+  }
+
+  #startThreads(): void {
+    if (this.#options.environment.threads === 0) return
+    this.#threads ??= new EarlyThreads(this.#options)
   }
 
   /** Finishes the scan, stores what is new and returns the root. */
@@ -191,7 +203,8 @@ export class BackupPass {
     input: Extract<BackupOptions['input'], { kind: 'stream' }>,
   ): Promise<NodeRoot> {
     const options = this.#options
-    const writer = await this.#open(repository, doomed, options.environment.threads)
+    this.#startThreads()
+    const writer = await this.#open(repository, doomed)
     const reader = new FileReader(this.#fileReaderOptions(writer))
     this.#reader = reader
     const parts = { writer, reader, repository, options, nowNs: this.#startNs }
@@ -203,13 +216,11 @@ export class BackupPass {
 
   /** Gives what the scan has found to the workers, once it is worth it. */
   async #hand(repository: Repository, doomed: ReadonlySet<FileName>, scan: Scan): Promise<void> {
-    const isSmall =
-      this.#waiting.length < INLINE_FILES_MAX && this.#waitingBytes < INLINE_BYTES_MAX
     if (this.#writer === undefined) {
       const isNeeded = scan.isStalled || this.#waiting.length > 0
-      if (!isNeeded || (isSmall && !scan.isWalked && !this.#isAheadEnough)) return
-      const threads = isSmall ? 0 : this.#options.environment.threads
-      const writer = await this.#open(repository, doomed, threads)
+      if (!isNeeded || (this.#isSmall && !scan.isWalked && !this.#isAheadEnough)) return
+      if (!this.#isSmall) this.#startThreads()
+      const writer = await this.#open(repository, doomed)
       scan.provide(writer)
     }
     const reader = this.#reader
@@ -227,7 +238,6 @@ export class BackupPass {
   async #open(
     repository: Repository,
     doomed: ReadonlySet<FileName>,
-    threads: number,
   ): Promise<BackupWriter> {
     const writer = await BackupWriter.open({
       backup: this.#options,
@@ -235,7 +245,7 @@ export class BackupPass {
       handles: this.#handles,
       doomed,
       cacheWriter: this.#cacheWriter,
-      threads,
+      threads: this.#threads,
       progress: this.#totals.bytesRead,
     })
     this.#writer = writer
@@ -277,6 +287,7 @@ export class BackupPass {
     this.#cacheWriter?.discard()
     this.#cache?.close()
     await this.#writer?.close()
+    await this.#threads?.close()
     this.#writer = undefined
   }
 }

@@ -23,6 +23,7 @@ export type Totals = Pick<
 >
 
 const NAMES_SHOWN = 2
+const REPORT_PERIOD_MS = 50
 
 export class BackupTotals {
   readonly #options: BackupOptions
@@ -36,6 +37,7 @@ export class BackupTotals {
   #bytesProcessed = 0
   #bytesUnchanged = 0
   #errors = 0
+  #reportedMs = Number.NEGATIVE_INFINITY
   #entries = 0
   #estimate: { readonly files: number; readonly bytes: number } | undefined
 
@@ -68,10 +70,12 @@ export class BackupTotals {
     this.#options.listener.onError?.(path, error)
   }
 
-  /** Tells the listener how far it is. Cheap: the listener decides how often to show it. */
+  /** Tells the listener how far it is, now and then. */
   report(waiting: readonly PendingFile[]): void {
     const { onProgress } = this.#options.listener
-    if (onProgress === undefined) return
+    const nowMs = this.#options.environment.clock.monotonicMs()
+    if (onProgress === undefined || nowMs < this.#reportedMs + REPORT_PERIOD_MS) return
+    this.#reportedMs = nowMs
     const { new: added, modified, unchanged } = this.#files
     onProgress({
       filesDone: added + modified + unchanged,

@@ -32,8 +32,40 @@ export interface BackupWriterOptions {
   readonly handles: PackHandles
   readonly doomed: ReadonlySet<FileName>
   readonly cacheWriter: ScanCacheWriter | undefined
-  readonly threads: number
+  /** Threads that were started while the keys were being derived; undefined works inline. */
+  readonly threads: EarlyThreads | undefined
   readonly progress: SharedArrayBuffer
+}
+
+/** Threads that load their code before there is anything to tell them. */
+export class EarlyThreads {
+  readonly pool: Promise<WorkPool<'backup'>>
+  #start: (init: BackupInit) => void = () => {}
+  #store: PackStore | undefined
+
+  constructor(backup: BackupOptions) {
+    const init = new Promise<BackupInit>((resolve) => {
+      this.#start = resolve
+    })
+    this.pool = openPool({
+      purpose: 'backup',
+      init,
+      threads: backup.environment.threads,
+      environment: workEnvironment(backup.environment),
+      entry: backup.environment.workerEntry,
+      onNote: (note, worker) => this.#store?.take((note as BackupNote).pack, worker),
+    })
+  }
+
+  async begin(init: BackupInit, store: PackStore): Promise<WorkPool<'backup'>> {
+    this.#store = store
+    this.#start(init)
+    return await this.pool
+  }
+
+  async close(): Promise<void> {
+    await (await this.pool).close()
+  }
 }
 
 export class BackupWriter implements TreeServices {
@@ -109,17 +141,8 @@ export class BackupWriter implements TreeServices {
     handles.useIndex((packNumber) => opened.index.pack(packNumber).name)
     const claims = new Claims([])
     claims.grow()
-    pool = await openPool({
-      purpose: 'backup',
-      init: backupInit(options, opened, claims),
-      threads: options.threads,
-      environment: workEnvironment(backup.environment),
-      entry: backup.environment.workerEntry,
-      onNote: (note, worker) => {
-        const { pack } = note as BackupNote
-        store.take(pack, worker)
-      },
-    })
+    const init = backupInit(options, opened, claims)
+    pool = await (options.threads?.begin(init, store) ?? openInline(backup, init, store))
     return new BackupWriter(options, opened, claims, store, pool)
   }
 
@@ -180,6 +203,21 @@ export class BackupWriter implements TreeServices {
     await this.pool.close()
     await this.#opened.close()
   }
+}
+
+function openInline(
+  backup: BackupOptions,
+  init: BackupInit,
+  store: PackStore,
+): Promise<WorkPool<'backup'>> {
+  return openPool({
+    purpose: 'backup',
+    init,
+    threads: 0,
+    environment: workEnvironment(backup.environment),
+    entry: undefined,
+    onNote: (note, worker) => store.take((note as BackupNote).pack, worker),
+  })
 }
 
 function backupInit(

@@ -29,6 +29,7 @@ const HASH_BYTES = 8
 const ROW_HEAD_BYTES = 56
 const TRAILER_BYTES = 28
 const BLOCK_BYTES_MAX = 1 << 30
+const BUFFER_BYTES = 1 << 18
 
 /** The part of a cache folder that this needs. Every failure means "no cache". */
 export interface ScanCacheFiles {
@@ -300,6 +301,9 @@ export class BlockBuilder {
 /** Writes the file of this run. A failure ends the cache, never the backup. */
 export class ScanCacheWriter {
   readonly #output: ScanCacheOutput
+  /** Directories are small and many: a system call for each would cost more than its block. */
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  #bufferEnd = 0
   #offset = 0
   #rootOffset = 0
   #hasFailed = false
@@ -315,7 +319,22 @@ export class ScanCacheWriter {
 
   #write(bytes: Uint8Array): void {
     this.#offset += bytes.length
-    if (this.#hasFailed) return
+    if (this.#bufferEnd + bytes.length > this.#buffer.length) this.#flush()
+    if (bytes.length > this.#buffer.length) {
+      this.#writeOut(bytes)
+      return
+    }
+    this.#buffer.set(bytes, this.#bufferEnd)
+    this.#bufferEnd += bytes.length
+  }
+
+  #flush(): void {
+    this.#writeOut(this.#buffer.subarray(0, this.#bufferEnd))
+    this.#bufferEnd = 0
+  }
+
+  #writeOut(bytes: Uint8Array): void {
+    if (this.#hasFailed || bytes.length === 0) return
     try {
       this.#output.write(bytes)
     } catch {
@@ -359,6 +378,7 @@ export class ScanCacheWriter {
     this.#write(table)
     this.#write(blockHash(table))
     this.#write(END_MAGIC)
+    this.#flush()
     if (this.#hasFailed) this.discard()
     else this.#output.commit()
   }

@@ -87,21 +87,18 @@ class Check {
     const { readData, select, backend, signal, opening } = this.#options
     if (readData === undefined || select !== undefined) return
     try {
-      await this.#startReading(await backend.list('packs', operation(signal)))
+      this.#reading = await this.#startReading(await backend.list('packs', operation(signal)))
     } catch (error) {
       await opening // Which knows better why there is nothing to list.
       throw error
     }
   }
 
-  async #startReading(packs: readonly PackFileInfo[]): Promise<void> {
-    const { readData, environment } = this.#options
-    if (readData === undefined) return
-    this.#reading = await PackReading.start(
-      this.#options,
-      { transient: this.#transient, onProgress: () => this.#progress() },
-      choosePacks(packs, readData, environment.random),
-    )
+  async #startReading(packs: readonly PackFileInfo[]): Promise<PackReading> {
+    const { readData = { kind: 'all' }, environment } = this.#options
+    const parts = { transient: this.#transient, onProgress: () => this.#progress() }
+    const chosen = choosePacks(packs, readData, environment.random)
+    return await PackReading.start(this.#options, parts, chosen)
   }
 
   async #check(repository: Repository): Promise<CheckReport> {
@@ -159,10 +156,10 @@ class Check {
     if (this.#reading === undefined) {
       const used = walk.usedPacks
       const packs = [...claims.listed].map(([name, byteCount]) => ({ name, byteCount }))
-      await this.#startReading(packs.filter(({ name }) => used.has(name)))
-      this.#reading?.decode((pack) => knownClaims(context, claims, pack))
+      this.#reading = await this.#startReading(packs.filter(({ name }) => used.has(name)))
+      this.#reading.decode((pack) => knownClaims(context, claims, pack))
     }
-    await this.#reading?.finish()
+    await this.#reading.finish()
   }
 
   /** What is lost without being in any pack that an index file names may be in one that none does. */

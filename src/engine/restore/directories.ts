@@ -25,9 +25,10 @@ export interface RestoredDirectory {
   /** The names in it before; undefined if it was not there. */
   names: ReadonlySet<ByteString> | undefined
   /** Names in the snapshot; only kept where what is not among them is deleted. */
-  wanted: Set<ByteString> | undefined
+  readonly wanted: Set<ByteString> | undefined
   /** Not all of its entries are known: nothing is deleted in it. */
   isDamaged: boolean
+  isFinished: boolean
 }
 
 export class Directories {
@@ -53,24 +54,27 @@ export class Directories {
       state: target === undefined ? 'created' : 'existing',
       before: undefined,
       names: undefined,
-      wanted: undefined,
+      wanted: this.#wantedIn(''),
       isDamaged: false,
+      isFinished: false,
     }
     if (target !== undefined) this.#look(root, target)
     return root
   }
 
   child(parent: RestoredDirectory, entry: TreeEntry, isSelected: boolean): RestoredDirectory {
+    const path = join(parent.path, entry.name)
     return {
-      path: join(parent.path, entry.name),
+      path,
       entry,
       parent,
       isSelected,
       state: 'unmade',
       before: undefined,
       names: undefined,
-      wanted: undefined,
+      wanted: this.#wantedIn(path),
       isDamaged: false,
+      isFinished: false,
     }
   }
 
@@ -137,15 +141,26 @@ export class Directories {
       names.delete(name)
     }
     directory.names = names
-    if (this.#deletesIn(directory)) directory.wanted = new Set()
   }
 
-  #deletesIn({ path }: RestoredDirectory): boolean {
+  /** Only what is at or below the snapshot's own paths is complete in it. */
+  #wantedIn(path: ByteString): Set<ByteString> | undefined {
     const { options } = this.#context
-    if (!options.delete) return false
+    if (!options.delete) return undefined
     const root = options.rootPath === '/' ? '' : options.rootPath
     const absolute = path === '' ? options.rootPath : `${root}/${path}`
-    return options.sourcePaths.some((source) => isWithin(absolute, source))
+    const isComplete = options.sourcePaths.some((source) => isWithin(absolute, source))
+    return isComplete ? new Set() : undefined
+  }
+
+  /** Makes a finished directory usable again; it is to be finished once more. */
+  reopen({ path }: RestoredDirectory): void {
+    const { reporter, target } = this.#context
+    try {
+      if (!this.#isDry && path !== '') target?.makeDirectory(path)
+    } catch (error) {
+      reporter.failure(path, error)
+    }
   }
 
   /** To be called when all in it is done. */
@@ -153,9 +168,10 @@ export class Directories {
     const { reporter } = this.#context
     if (directory.state === 'unmade' || directory.state === 'refused') return
     try {
-      this.#deleteUnwanted(directory)
+      if (!directory.isFinished) this.#deleteUnwanted(directory)
       this.#setMetadata(directory)
-      if (!directory.isSelected) return
+      if (!directory.isSelected || directory.isFinished) return
+      directory.isFinished = true
       reporter.restored(directory.path, directory.before !== undefined)
     } catch (error) {
       reporter.failure(directory.path, error)
@@ -182,8 +198,7 @@ export class Directories {
     const { options, reporter, target } = this.#context
     if (entry === undefined || this.#isDry || target === undefined) return
     const isOurs =
-      before === undefined ||
-      (isSelected && mayChangeDirectory(entry, before, options.overwrite))
+      before === undefined || (isSelected && mayChangeDirectory(entry, before, options.overwrite))
     if (isOurs) {
       const failures = target.setMetadata(path, 'directory', targetMetadata(options, entry))
       reportUnset(reporter, path, entry, failures)

@@ -136,7 +136,8 @@ export class Reporter {
 
 /** Damage, or what the file system said: the rest of the restore can go on. */
 function concernsOneEntry(error: unknown): error is Error {
-  if (isCairnError(error)) return error.code === 'CAIRN_CORRUPT' || error.code === 'CAIRN_INCOMPLETE'
+  if (isCairnError(error))
+    return error.code === 'CAIRN_CORRUPT' || error.code === 'CAIRN_INCOMPLETE'
   if (!(error instanceof Error)) return false
   const { code } = error as NodeJS.ErrnoException
   return code !== undefined && !code.startsWith('ERR_')

@@ -22,25 +22,29 @@ export interface SpecialTask {
   readonly path: ByteString
   readonly entry: TreeEntry
   readonly existing: SourceStat | undefined
+  /** Where it goes instead, if what is there differs and is to stay. */
+  readonly besidePath: ByteString | undefined
 }
 
 /** Throws what concerns this entry only. */
 export function restoreSpecial(context: RestoreContext, task: SpecialTask): void {
   const { options, reporter, target } = context
-  const { path, entry, existing } = task
+  const { entry, existing } = task
   const type = SPECIAL_TYPES.get(entry.type)
   if (type === undefined) {
     throw new CairnError('CAIRN_CORRUPT', `cannot restore entry: unknown type ${entry.type}`)
   }
   reporter.expect(0)
-  const isThere = existing !== undefined && isSame(target, task, type)
+  const isThere = isSame(target, task, type)
+  const path = isThere ? task.path : (task.besidePath ?? task.path)
+  const isUpdate = existing !== undefined && path === task.path
   if (!options.dryRun && target !== undefined) {
-    if (!isThere) make(target, task, type)
+    if (!isThere) make(target, { path, entry, overwrite: isUpdate }, type)
     const failures = target.setMetadata(path, type, targetMetadata(options, entry))
     reportUnset(reporter, path, entry, failures)
   }
   if (isThere) reporter.keep(path, 0)
-  else reporter.restored(path, existing !== undefined)
+  else reporter.restored(path, isUpdate)
 }
 
 function isSame(
@@ -55,8 +59,12 @@ function isSame(
   return isOurs && entry.target !== undefined && equalBytes(target.readLink(path), entry.target)
 }
 
-function make(target: Target, { path, entry, existing }: SpecialTask, type: SpecialType): void {
-  const options = { overwrite: existing !== undefined }
+function make(
+  target: Target,
+  { path, entry, overwrite }: { path: ByteString; entry: TreeEntry; overwrite: boolean },
+  type: SpecialType,
+): void {
+  const options = { overwrite }
   if (type !== 'symlink') return target.makeSpecial(path, type, deviceNumber(entry), options)
   const text = entry.target
   if (text === undefined || text.length === 0 || text.includes(0)) {

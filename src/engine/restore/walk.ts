@@ -5,7 +5,7 @@
  */
 
 import type { ByteString } from '../../base/bytes.ts'
-import { CairnError, throwIfAborted } from '../../base/errors.ts'
+import { CairnError, isCairnError, throwIfAborted } from '../../base/errors.ts'
 import { LIMIT } from '../../format/constants.ts'
 import { ENTRY_TYPE, type NodeRoot, type TreeEntry } from '../../format/tree.ts'
 import { readDirectory } from '../../repository/tree-reader.ts'
@@ -108,7 +108,10 @@ export class Walk {
   }
 
   #refuse(path: ByteString, problem: string): void {
-    this.#context.reporter.error(path, new CairnError('CAIRN_CORRUPT', `cannot restore: ${problem}`))
+    this.#context.reporter.error(
+      path,
+      new CairnError('CAIRN_CORRUPT', `cannot restore: ${problem}`),
+    )
   }
 
   #visit(frame: Frame, entry: TreeEntry): void {
@@ -128,8 +131,6 @@ export class Walk {
       return this.#refuse(path, 'it needs a newer version of cairn')
     }
     if (!this.#directories.make(directory)) return
-    // A directory that is made now learns only now what it should have.
-    directory.wanted?.add(entry.name)
     try {
       this.#restore(directory, path, entry)
     } catch (error) {
@@ -167,10 +168,8 @@ export class Walk {
     if (entry.type === ENTRY_TYPE.file) {
       this.#restoreFile({ directory, path, entry, existing, decision })
     } else {
-      const isBeside = decision === 'beside'
-      const place = isBeside ? this.#beside(directory, path) : path
-      const replaced = isBeside ? undefined : existing
-      restoreSpecial(this.#context, { path: place, entry, existing: replaced })
+      const besidePath = decision === 'beside' ? this.#beside(directory, path) : undefined
+      restoreSpecial(this.#context, { path, entry, existing, besidePath })
     }
   }
 
@@ -214,6 +213,6 @@ export class Walk {
 }
 
 function damagedDirectory(cause: unknown): Error {
-  if (cause instanceof CairnError && cause.code !== 'CAIRN_CORRUPT') return cause
+  if (cause instanceof Error && !isCairnError(cause, 'CAIRN_CORRUPT')) return cause
   return new CairnError('CAIRN_CORRUPT', 'cannot read directory', { cause })
 }

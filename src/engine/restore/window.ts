@@ -39,7 +39,8 @@ export interface LinkGroup {
 
 /** A share of it for each blob, one for the file. */
 export function weightOf(entry: TreeEntry): number {
-  if (entry.contentList !== undefined) return Math.max(LIMIT.inlineReferencesMax, Math.ceil(entry.size / 131_072))
+  if (entry.contentList !== undefined)
+    return Math.max(LIMIT.inlineReferencesMax, Math.ceil(entry.size / 131_072))
   return 1 + (entry.content?.length ?? 0) / REFERENCE_BYTES
 }
 

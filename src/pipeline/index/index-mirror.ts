@@ -14,7 +14,7 @@
  * after that the caller goes without.
  */
 
-import { chmodSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../../base/bytes.ts'
@@ -217,17 +217,24 @@ async function isStaleView(mirror: Mirror, name: string, path: string): Promise<
   const ageMs = wallMs(mirror.clock) - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)
   const mayLive = pid !== mirror.process.pid && mirror.process.isAlive(pid)
   const ageMsMin = mayLive ? ANY_VIEW_AGE_MS : DEAD_VIEW_AGE_MS
-  return ageMs >= ageMsMin && !(await isOpenSomewhere(path))
+  return ageMs >= ageMsMin && !(await isOpenSomewhere(mirror, path))
 }
 
-/** LevelDB's lock on a view tells for certain whether its process lives, whatever its pid. */
-async function isOpenSomewhere(directory: string): Promise<boolean> {
+/**
+ * LevelDB's lock on a view tells for certain whether its process lives, whatever its pid. It is
+ * tried under another name, where there is nothing that LevelDB could read: see level-files.ts.
+ */
+async function isOpenSomewhere(mirror: Mirror, view: string): Promise<boolean> {
+  const probe = join(mirror.directory, `trash-${toHex(mirror.randomness.bytes(8))}`)
+  mkdirSync(probe, { mode: 0o700 })
   try {
-    const options = { createIfMissing: false, multithreading: false }
-    await (await openLevel(directory, options)).close()
+    linkSync(join(view, 'LOCK'), join(probe, 'LOCK'))
+    await (await openLevel(probe, { createIfMissing: true, multithreading: false })).close()
     return false
   } catch (error) {
     return isLocked(error)
+  } finally {
+    await rm(probe, { recursive: true, force: true })
   }
 }
 

@@ -79,6 +79,7 @@ export class LevelIndex implements BlobIndex {
   readonly #meta: Meta
   readonly #codec: RowCodec
   readonly #packs = new PackTable<LevelPack>()
+  readonly #packCountOpened: number
   readonly #files = new Set<FileName>()
   #filter = BloomFilter.create(FILTER_CAPACITY_MIN)
   #lastWrite: Promise<void> = Promise.resolve()
@@ -88,6 +89,7 @@ export class LevelIndex implements BlobIndex {
     this.#repositoryId = options.repositoryId
     this.#database = database
     this.#meta = meta
+    this.#packCountOpened = meta.packCount
     this.#codec = new RowCodec(meta.databaseId)
   }
 
@@ -166,9 +168,9 @@ export class LevelIndex implements BlobIndex {
     return this.#packs.numbers()
   }
 
-  /** Whether more than half of its packs are gone, so that making it anew would pay. */
+  /** Whether most packs that it was opened with are gone, so that making it anew would pay. */
   get isMostlyGone(): boolean {
-    return this.#packs.isMostlyGone
+    return this.#packs.goneCount(this.#packCountOpened) * 2 > this.#packCountOpened
   }
 
   setStates(listed: ReadonlyMap<FileName, number>, doomed: ReadonlySet<FileName>): void {

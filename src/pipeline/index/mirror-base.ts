@@ -1,8 +1,10 @@
 /**
  * The base of an index mirror: the one LevelDB directory that all processes of this machine fill
- * together, one at a time, under LevelDB's own lock. Nobody looks up in it (see index-mirror.ts).
+ * together, one at a time. Nobody looks up in it (see index-mirror.ts).
  *
- *   <directory>/base/            the database, and filter-<stamp> for the state it was left in
+ *   <directory>/base/            the database; filter-<stamp> for the state it was left in;
+ *                                checksums of its tables
+ *   <directory>/guard/           an empty database, whose lock is held while the base is touched
  *   <directory>/trash-<random>/  what is being deleted
  */
 
@@ -14,7 +16,8 @@ import type { FileName } from '../../base/ids.ts'
 import type { Clock, Randomness } from '../../base/seams.ts'
 import type { IndexFile, IndexedPack } from '../../format/index-file.ts'
 import { BloomFilter } from './bloom-filter.ts'
-import { isLocked } from './level-database.ts'
+import { isLocked, type LevelDatabase, openLevel } from './level-database.ts'
+import { checkDatabase, hasChecksums, writeChecksums } from './level-files.ts'
 import { IndexDamagedError, LevelIndex } from './level-index.ts'
 
 const LOCK_WAIT_MS = 3000
@@ -59,52 +62,30 @@ export function loadFilter(directory: string, stamp: Uint8Array): BloomFilter | 
   return filter?.hasStamp(stamp) ? filter : undefined
 }
 
-/**
- * Opens the base, waiting up to `waitMs` for its lock, and makes it if it is not there. Returns
- * undefined if it stays locked; throws if it is damaged or cannot be made.
- */
-async function openBase(options: BaseOptions, waitMs: number): Promise<LevelIndex | undefined> {
-  const { clock } = options
-  const deadlineMs = clock.monotonicMs() + waitMs
-  for (;;) {
-    const base = await tryOpenBase(options)
-    if (base !== undefined) return base
-    if (clock.monotonicMs() >= deadlineMs) return undefined
-    await clock.sleep(LOCK_POLL_MS)
+/** Opens the base, or makes it; one that is damaged is deleted first. Under the guard only. */
+async function openBase(options: BaseOptions): Promise<LevelIndex> {
+  try {
+    return await tryOpenBase(options)
+  } catch (error) {
+    if (isLocked(error)) throw error
+    await discardBase(options.directory, options.randomness)
+    return await tryOpenBase(options)
   }
 }
 
-/**
- * The bases that this process has open. LevelDB must not be asked: it opens and closes the lock file
- * before it answers that the process has it already, and closing any descriptor of a file drops the
- * locks of the process on it.
- */
-const openHere = new Set<string>()
-
-async function tryOpenBase(options: BaseOptions): Promise<LevelIndex | undefined> {
+async function tryOpenBase(options: BaseOptions): Promise<LevelIndex> {
   const { repositoryId, randomness } = options
   const directory = basePath(options.directory)
-  if (openHere.has(directory)) return undefined
-  openHere.add(directory)
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    return await LevelIndex.open({
-      directory,
-      repositoryId,
-      randomness,
-      isShared: false,
-      loadFilter: (stamp) => loadFilter(directory, stamp),
-    })
-  } catch (error) {
-    openHere.delete(directory)
-    if (isLocked(error)) return undefined
-    throw error
+  if (mkdirSync(directory, { recursive: true, mode: 0o700 }) === undefined) {
+    checkDatabase(directory)
   }
-}
-
-async function closeBase(base: LevelIndex): Promise<void> {
-  await base.close()
-  openHere.delete(base.directory)
+  return await LevelIndex.open({
+    directory,
+    repositoryId,
+    randomness,
+    isShared: false,
+    loadFilter: (stamp) => loadFilter(directory, stamp),
+  })
 }
 
 export interface BaseUpdate {
@@ -113,29 +94,29 @@ export interface BaseUpdate {
   readonly applied: number
 }
 
-/** Applies the index files that the base lacks. Returns undefined if it is locked. */
-export async function updateBase(
+/** Applies the index files that the base lacks. Returns undefined if it is locked for long. */
+export function updateBase(
   options: BaseOptions,
   names: readonly FileName[],
   load: LoadIndexFile,
 ): Promise<BaseUpdate | undefined> {
-  const base = await openBase(options, LOCK_WAIT_MS)
-  if (base === undefined) return undefined
-  try {
-    const missing = names.filter((name) => !base.files.has(name))
-    const blobCountBefore = base.blobCount
-    let applied = 0
-    for await (const [name, file] of loadAhead(missing, load)) {
-      if (file === undefined) continue
-      await base.addFile(name, file.packs)
-      applied++
+  return withGuard(options, LOCK_WAIT_MS, async () => {
+    const base = await openBase(options)
+    try {
+      const missing = names.filter((name) => !base.files.has(name))
+      const blobCountBefore = base.blobCount
+      let applied = 0
+      for await (const [name, file] of loadAhead(missing, load)) {
+        if (file === undefined) continue
+        await base.addFile(name, file.packs)
+        applied++
+      }
+      if (base.blobCount - blobCountBefore > MANY_BLOBS) await base.compact()
+      return { files: base.files, applied }
+    } finally {
+      await leave(base, options.clock)
     }
-    const isLarge = base.blobCount - blobCountBefore > MANY_BLOBS
-    await leave(base, options.clock, { isLarge, isChanged: applied > 0 })
-    return { files: base.files, applied }
-  } finally {
-    await closeBase(base)
-  }
+  })
 }
 
 /** Adds one index file if nobody else has the base open. */
@@ -144,14 +125,68 @@ export async function addToBase(
   name: FileName,
   packs: readonly IndexedPack[],
 ): Promise<boolean> {
-  const base = await openBase(options, 0)
-  if (base === undefined) return false
+  const done = await withGuard(options, 0, async () => {
+    const base = await openBase(options)
+    try {
+      await base.addFile(name, packs)
+      return true
+    } finally {
+      await leave(base, options.clock)
+    }
+  })
+  return done ?? false
+}
+
+/**
+ * The guards that this process holds. LevelDB must not be asked: it opens and closes the lock file
+ * before it answers that the process has it already, and closing any descriptor of a file drops the
+ * locks of the process on it.
+ */
+const guardsHere = new Set<string>()
+
+/**
+ * Runs `body` while no other process touches the base. Returns undefined if that cannot be had
+ * within `waitMs`. The guard is the lock of an empty database: the base's own cannot be held while
+ * its tables are checked, since opening reads them.
+ */
+async function withGuard<Result>(
+  { directory, clock }: BaseOptions,
+  waitMs: number,
+  body: () => Promise<Result>,
+): Promise<Result | undefined> {
+  const path = join(directory, 'guard')
+  const deadlineMs = clock.monotonicMs() + waitMs
+  for (;;) {
+    const guard = guardsHere.has(path) ? undefined : await takeGuard(path)
+    if (guard !== undefined) {
+      try {
+        return await body()
+      } catch (error) {
+        if (!isLocked(error)) throw error // By a process that does not know of guards.
+      } finally {
+        await guard.close()
+        guardsHere.delete(path)
+      }
+    }
+    if (clock.monotonicMs() >= deadlineMs) return undefined
+    await clock.sleep(LOCK_POLL_MS)
+  }
+}
+
+async function takeGuard(path: string): Promise<LevelDatabase | undefined> {
+  const options = { createIfMissing: true, multithreading: false }
+  guardsHere.add(path)
   try {
-    await base.addFile(name, packs)
-    await leave(base, options.clock, { isLarge: false, isChanged: true })
-    return true
-  } finally {
-    await closeBase(base)
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return await openLevel(path, options).catch((error: unknown) => {
+      if (isLocked(error)) throw error
+      rmSync(join(path, 'CURRENT'), { recursive: true, force: true })
+      return openLevel(path, options) // Nothing was ever put in: it is made anew.
+    })
+  } catch (error) {
+    guardsHere.delete(path)
+    if (isLocked(error)) return undefined
+    throw error
   }
 }
 
@@ -182,29 +217,35 @@ async function* loadAhead(
 }
 
 /**
- * Leaves the base such that opening a copy of it is quick: no log to replay, nothing to merge (else
- * every copy would do it again), and the filter beside it.
+ * Closes the base such that opening a copy of it is quick and safe: no log to replay, nothing to
+ * merge (else every copy would do it again), its filter and the checksums of its tables beside it.
  */
-async function leave(
-  base: LevelIndex,
-  clock: Clock,
-  options: { readonly isLarge: boolean; readonly isChanged: boolean },
-): Promise<void> {
-  const filter = filterName(base.stamp)
-  const isSaved = loadFilter(base.directory, base.stamp) !== undefined
-  if (isSaved && !options.isChanged) return
-  await base.settle()
-  if (options.isLarge) await base.compact()
-  const deadlineMs = clock.monotonicMs() + MERGE_WAIT_MS
-  while (base.unmergedTableCount > UNMERGED_TABLES_MAX && clock.monotonicMs() < deadlineMs) {
-    await clock.sleep(5)
+async function leave(base: LevelIndex, clock: Clock): Promise<void> {
+  const { directory } = base
+  try {
+    await base.settle()
+    const deadlineMs = clock.monotonicMs() + MERGE_WAIT_MS
+    while (base.unmergedTableCount > UNMERGED_TABLES_MAX && clock.monotonicMs() < deadlineMs) {
+      await clock.sleep(5)
+    }
+    saveFilter(base)
+  } finally {
+    await base.close()
   }
-  const path = join(base.directory, filter)
+  // Closing waits for a merge that is under way: only now it is certain which tables there are.
+  if (!hasChecksums(directory)) writeChecksums(directory)
+}
+
+function saveFilter(base: LevelIndex): void {
+  const { directory } = base
+  const filter = filterName(base.stamp)
+  if (loadFilter(directory, base.stamp) !== undefined) return
+  const path = join(directory, filter)
   writeFileSync(`${path}.new`, base.encodeFilter(), { mode: 0o600 })
   renameSync(`${path}.new`, path)
-  for (const file of readdirSync(base.directory)) {
+  for (const file of readdirSync(directory)) {
     if (file.startsWith('filter-') && file !== filter) {
-      rmSync(join(base.directory, file), { force: true })
+      rmSync(join(directory, file), { force: true })
     }
   }
 }

@@ -79,14 +79,14 @@ export class PackTable<Pack extends KnownPack = KnownPack> {
     return this.#packs.keys()
   }
 
-  /** Whether more than half of the packs were not in the last listing. */
-  get isMostlyGone(): boolean {
-    if (this.#listed.size === 0) return false // Nothing was listed yet, or nothing is there.
+  /** How many of the first `count` packs are not in the last listing; none if none was given. */
+  goneCount(count: number): number {
+    if (this.#listed.size === 0) return 0
     let goneCount = 0
-    for (const number of this.numbers()) {
+    for (let number = 0; number < count; number++) {
       if (this.#states.get(number) === PACK_STATE.gone) goneCount++
     }
-    return goneCount * 2 > this.count
+    return goneCount
   }
 
   setStates(listed: ReadonlyMap<FileName, number>, doomed: ReadonlySet<FileName>): void {

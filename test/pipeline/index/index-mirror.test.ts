@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type FileName, fileNameOf } from '../../../src/base/ids.ts'
 import { nodeProcess } from '../../../src/base/node-seams.ts'
@@ -12,8 +12,7 @@ import {
   type IndexMirrorOptions,
   openIndexMirror,
 } from '../../../src/pipeline/index/index-mirror.ts'
-import { openLevel } from '../../../src/pipeline/index/level-database.ts'
-import { decodeManifest } from '../../../src/pipeline/index/level-files.ts'
+import { decodeManifest } from '../../../src/pipeline/index/level-manifest.ts'
 import { IndexDamagedError } from '../../../src/pipeline/index/level-index.ts'
 import { answer, idsOfPacks, listingOf, ModelIndex, Random, randomPacks } from './random-packs.ts'
 
@@ -73,7 +72,7 @@ class Files {
     const model = new ModelIndex(this.packs)
     for (const id of idsOfPacks(this.packs)) {
       const expected = model.answer(id, listingOf(this.packs), new Set())
-      expect(answer(mirror.index, id).sort()).toEqual(expected.sort())
+      expect(answer(mirror.index, id).sort(byCode)).toEqual(expected.sort(byCode))
     }
   }
 
@@ -86,9 +85,14 @@ class Files {
   }
 }
 
+const byCode = (a: string, b: string) => (a < b ? -1 : 1)
 const base = () => join(directory, 'base')
-const baseFiles = () => fs.readdirSync(base()).sort()
-const left = () => fs.readdirSync(directory).sort()
+const baseFiles = () => fs.readdirSync(base()).sort(byCode)
+const left = () =>
+  fs
+    .readdirSync(directory)
+    .filter((name) => name !== 'guard')
+    .sort(byCode)
 
 describe('openIndexMirror()', () => {
   test('applies what is new, once, and leaves nothing but the base', async () => {
@@ -111,7 +115,9 @@ describe('openIndexMirror()', () => {
   test('its directories are for us alone', async () => {
     const files = new Files(2)
     const mirror = await files.open()
-    const modes = ['', 'base', ...left()].map((name) => fs.statSync(join(directory, name)).mode)
+    const modes = ['', 'base', 'guard', ...left()].map(
+      (name) => fs.statSync(join(directory, name)).mode,
+    )
     expect(new Set(modes.map((mode) => mode & 0o777))).toEqual(new Set([0o700]))
     await mirror?.dispose()
   })
@@ -232,10 +238,9 @@ describe('openIndexMirror()', () => {
     const [manifest] = baseFiles().filter((name) => name.startsWith('MANIFEST'))
     const { tables } = decodeManifest(fs.readFileSync(join(base(), manifest ?? '')))
     const there = baseFiles().filter((name) => name.endsWith('.ldb'))
-    expect(
-      [...tables.keys()].map((number) => `${String(number).padStart(6, '0')}.ldb`).sort(),
-    ).toEqual(there)
-    expect([...tables].every(([, byteCount]) => byteCount > 0)).toBe(true)
+    const names = Array.from(tables, (number) => `${String(number).padStart(6, '0')}.ldb`)
+    expect(names.sort(byCode)).toEqual(there)
+    expect(there.length).toBeGreaterThan(1)
   })
 })
 
@@ -256,10 +261,6 @@ describe('applyToBase()', () => {
     const files = new Files(21)
     await files.fill()
     const { name, packs } = files.add()
-    expect(await applyToBase(directory, new Uint8Array(16), name, packs)).toBe(false)
-    const level = await openLevel(base(), { createIfMissing: false, multithreading: false })
-    // Not LevelDB's lock, which a second try within one process would drop: see mirror-base.ts.
-    await level.close()
     fs.rmSync(root, { recursive: true })
     fs.writeFileSync(root, 'a file')
     expect(await applyToBase(directory, repositoryId, name, packs)).toBe(false)
@@ -296,7 +297,7 @@ const DAMAGES: Record<string, (path: string, random: Random) => void> = {
   'a block zeroed': (path, random) => {
     const bytes = fs.readFileSync(path)
     const at = random.below(bytes.length)
-    fs.writeFileSync(path, bytes.fill(0, at, at + 4096))
+    fs.writeFileSync(path, bytes.fill(0, at, Math.min(at + 4096, bytes.length)))
   },
 }
 
@@ -310,7 +311,7 @@ async function expectHonest(files: Files): Promise<void> {
     try {
       const expected = model.answer(id, listingOf(files.packs), new Set())
       const found = answer(mirror.index, id)
-      if (found.length > 0) expect(found.sort()).toEqual(expected.sort())
+      if (found.length > 0) expect(found.sort(byCode)).toEqual(expected.sort(byCode))
       else isDamaged = true
     } catch (error) {
       if (!(error instanceof IndexDamagedError)) throw error
@@ -346,7 +347,8 @@ describe('damage to the cache', () => {
     await files.fill()
     const count = baseFiles().length
     expect(count).toBeGreaterThan(5) // CURRENT, LOCK, LOG, MANIFEST, log, table, filter
-    const rounds = how.includes('bit') || how.includes('block') ? 12 : 1
+    const rounds =
+      how.includes('bit') || how.includes('block') ? Number(process.env['ROUNDS'] ?? 12) : 1
     for (let i = 0; i < count * rounds; i++) {
       const names = baseFiles()
       const name = names[i % names.length]
@@ -375,7 +377,7 @@ describe('damage to the cache', () => {
     const files = new Files(33)
     await files.fill()
     for (const name of baseFiles()) {
-      fs.rmSync(join(base(), name), { recursive: true })
+      fs.rmSync(join(base(), name), { recursive: true, force: true })
       fs.mkdirSync(join(base(), name))
       await expectHonest(files)
     }
@@ -410,17 +412,6 @@ describe('damage to the cache', () => {
     const tables = (path: string) => fs.readdirSync(path).filter((name) => name.endsWith('.ldb'))
     expect(tables(keep)).toEqual(tables(base()))
     for (const name of tables(keep)) fs.copyFileSync(join(keep, name), join(base(), name))
-    await expectHonest(files)
-  })
-
-  test('D5 the lock file is deleted while somebody fills the base', async () => {
-    const files = new Files(36)
-    await files.fill()
-    const held = await openLevel(base(), { createIfMissing: false, multithreading: false })
-    fs.rmSync(join(base(), 'LOCK'))
-    files.add()
-    await expectHonest(files)
-    await held.close()
     await expectHonest(files)
   })
 
@@ -502,7 +493,8 @@ describe('stale views', () => {
     ageing(old, 3600_000)
     ageing(ownPid, 3600_000)
     const mirror = await files.open({ process: dead })
-    expect(left()).toEqual(['base', 'else', 'view-4194306-00ff', left().at(-1)].sort())
+    const mine = basename(mirror?.index.directory ?? '')
+    expect(left()).toEqual(['base', 'else', 'view-4194306-00ff', mine].sort(byCode))
     await mirror?.dispose()
   })
 
@@ -515,8 +507,9 @@ describe('stale views', () => {
     const alive = { ...nodeProcess(), isAlive: () => true }
     await (await files.open({ process: alive }))?.dispose()
     expect(left()).toContain('view-4194305-00ff')
-    const mine = await files.open()
+    const mine = await files.open({ process: alive })
     ageing(mine?.index.directory ?? '', 48 * 3600_000)
+    ageing(old, 0)
     await (await files.open({ process: dead }))?.dispose()
     files.expectAll(mine)
     await mine?.dispose()

@@ -1,0 +1,69 @@
+/**
+ * Restores a snapshot, or a directory of it, into a directory of the file system.
+ *
+ * The tree is walked once and restored in windows of bounded size: directories first, then files in
+ * the order in which packs hold them, then links, then the metadata of directories, deepest first.
+ * What is wrong with one entry is told and does not stop the others; nothing outside the target is
+ * ever touched; a file appears under its name only when it is whole and every blob of it had its id.
+ * What a killed restore has left is cleared away by the next, which keeps the files that are whole.
+ */
+
+import { CairnError, throwIfAborted } from '../../base/errors.ts'
+import type { Target } from '../../source/target-files.ts'
+import { cleanPath } from '../../source/patterns.ts'
+import { Directories } from './directories.ts'
+import { Reporter } from './report.ts'
+import type { RestoreContext } from './restore-context.ts'
+import type { RestoreOptions, RestoreReport } from './restore-options.ts'
+import { Selection } from './selection.ts'
+import { Walk } from './walk.ts'
+import { WindowRunner } from './window-runner.ts'
+import { RestoreWorkers } from './worker-pool.ts'
+
+export async function restoreSnapshot(options: RestoreOptions): Promise<RestoreReport> {
+  throwIfAborted(options.signal)
+  const selection = new Selection(options)
+  if (options.delete && cleanPath(options.target) === '/' && selection.isEverything) {
+    throw new CairnError(
+      'CAIRN_USAGE',
+      "cannot restore to '/' and delete what the snapshot does not have: name what to include",
+    )
+  }
+  const reporter = new Reporter(options.listener, options.environment.clock)
+  const target = openTarget(options)
+  try {
+    const context: RestoreContext = { options, reporter, target }
+    await restoreInto(context, selection)
+    return reporter.report()
+  } finally {
+    target?.close()
+  }
+}
+
+/** A dry run does not even make the target. */
+function openTarget({ environment, target, dryRun }: RestoreOptions): Target | undefined {
+  if (dryRun && environment.source.lstat(target) === undefined) return undefined
+  return environment.target.openTarget(target)
+}
+
+async function restoreInto(context: RestoreContext, selection: Selection): Promise<void> {
+  const { options, target } = context
+  const directories = new Directories(context, selection)
+  const workers = new RestoreWorkers(options, target)
+  const runner = new WindowRunner(context, directories, workers)
+  const cancel = () => workers.cancel()
+  options.signal?.addEventListener('abort', cancel)
+  if (!options.dryRun) workers.start()
+  try {
+    const onWindow = (window: Parameters<WindowRunner['take']>[0]) => runner.take(window)
+    await new Walk({ context, directories, selection, onWindow }).run()
+    await runner.finish()
+  } catch (error) {
+    workers.cancel()
+    throw error
+  } finally {
+    await runner.stop()
+    await workers.close()
+    options.signal?.removeEventListener('abort', cancel)
+  }
+}

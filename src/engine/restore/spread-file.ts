@@ -1,0 +1,102 @@
+/**
+ * A file whose blobs come from several jobs: large ones, and such as are scattered. The main thread
+ * writes it, from blobs that workers have opened and checked, while they open the next.
+ */
+
+import { assert } from '../../base/errors.ts'
+import { writeAroundZeros } from '../../pipeline/zero-runs.ts'
+import type { TargetFile } from '../../source/target-files.ts'
+import { reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
+import type { FileTask } from './window.ts'
+
+/** Files being put together: to be taken back if the restore ends early. */
+export type OpenSpreadFiles = Set<SpreadFile>
+
+export class SpreadFile {
+  readonly task: FileTask
+  readonly #context: RestoreContext
+  readonly #open: OpenSpreadFiles
+  #file: TargetFile | undefined
+  #rowsLeft = 0
+  #isWholeKnown = false
+
+  constructor(context: RestoreContext, task: FileTask, open: OpenSpreadFiles) {
+    this.#context = context
+    this.task = task
+    this.#open = open
+    open.add(this)
+  }
+
+  get isOver(): boolean {
+    return this.task.state !== 'pending'
+  }
+
+  /** A blob of it has been asked for. */
+  expectRow(): void {
+    this.#rowsLeft++
+  }
+
+  /** All of its blobs have been asked for. */
+  seal(): void {
+    this.#isWholeKnown = true
+    this.#finishIfWhole()
+  }
+
+  write(bytes: Uint8Array, offset: number, length: number, position: number): void {
+    if (this.isOver) return
+    try {
+      const file = this.#create()
+      if (this.#context.options.sparse) writeAroundZeros(file, bytes, { offset, length, position })
+      else file.write(bytes, offset, length, position)
+    } catch (error) {
+      return this.fail(error)
+    }
+    this.#rowsLeft--
+    this.#context.reporter.addBytes(length)
+    this.#finishIfWhole()
+  }
+
+  #create(): TargetFile {
+    if (this.#file !== undefined) return this.#file
+    const { target } = this.#context
+    assert(target !== undefined, 'files are written only where there is a target')
+    this.#file = target.createFile(this.task.path)
+    this.#file.truncate(this.task.entry.size)
+    return this.#file
+  }
+
+  #finishIfWhole(): void {
+    if (!this.#isWholeKnown || this.#rowsLeft > 0 || this.isOver) return
+    const { options, reporter } = this.#context
+    const { path, entry, replaces } = this.task
+    try {
+      const file = this.#create()
+      const failures = file.setMetadata(targetMetadata(options, entry))
+      file.commit({ overwrite: replaces })
+      this.#open.delete(this)
+      this.task.state = 'restored'
+      reportUnset(reporter, path, entry, failures)
+      reporter.restored(path, replaces, entry.size)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** Takes the file back and says why; throws what concerns not only this file. */
+  fail(error: unknown): void {
+    if (this.isOver) return
+    this.task.state = 'failed'
+    this.discard()
+    this.#context.reporter.failure(this.task.path, error)
+  }
+
+  discard(): void {
+    this.#open.delete(this)
+    try {
+      this.#file?.discard()
+    } catch {
+      // What failed first is what to tell; a later restore knows the name for what it is.
+    }
+    this.#file = undefined
+  }
+}
