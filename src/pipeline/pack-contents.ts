@@ -19,7 +19,8 @@ export function contentsOfBytes(bytes: Uint8Array): PackContents {
 
 /** Files up to this size are read whole; of others only what is asked for is in memory. */
 const WHOLE_BYTES_MAX = 80 << 20
-const BUFFER_STEP_BYTES = 1 << 20
+/** Room beyond what is needed now: packs differ a little, and new memory costs more than reading. */
+const HEADROOM_SHARE = 0.25
 
 /** Reads one file after the other into a buffer of its own. */
 export class PackFileReader {
@@ -30,12 +31,15 @@ export class PackFileReader {
     this.#source = source
   }
 
-  /** Lets `use` look at a file. Throws what the file system throws. */
-  with(path: ByteString, use: (contents: PackContents) => void): void {
+  /**
+   * Lets `use` look at a file, which is read whole, or piece by piece as it asks. Throws what the
+   * file system throws.
+   */
+  with(path: ByteString, isWhole: boolean, use: (contents: PackContents) => void): void {
     const file = this.#source.open(path)
     try {
       const byteCount = file.stat.size
-      if (byteCount > WHOLE_BYTES_MAX) {
+      if (!isWhole || byteCount > WHOLE_BYTES_MAX) {
         use({ byteCount, range: (offset, length) => this.#read(file, offset, length) })
       } else use(contentsOfBytes(this.#read(file, 0, byteCount)))
     } finally {
@@ -45,8 +49,7 @@ export class PackFileReader {
 
   #read(file: OpenSource, offset: number, byteCount: number): Uint8Array {
     if (this.#buffer.length < byteCount) {
-      const steps = Math.ceil(byteCount / BUFFER_STEP_BYTES)
-      this.#buffer = Buffer.allocUnsafeSlow(steps * BUFFER_STEP_BYTES)
+      this.#buffer = Buffer.allocUnsafeSlow(Math.ceil(byteCount * (1 + HEADROOM_SHARE)))
     }
     let at = 0
     while (at < byteCount) {

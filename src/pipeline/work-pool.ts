@@ -102,6 +102,7 @@ export type FromThread =
 
 /** An error as it crosses threads: a class does not survive, its facts do. */
 export interface ThreadFailure {
+  readonly name: string
   readonly code: string | undefined
   readonly messages: readonly string[]
   readonly stack: string | undefined
@@ -114,6 +115,7 @@ function revive(failure: ThreadFailure): Error {
     return new CairnError(failure.code as CairnError['code'], message, { cause })
   }
   const error = new Error(message, { cause })
+  error.name = failure.name
   if (failure.stack !== undefined) error.stack = failure.stack
   return error
 }

@@ -14,7 +14,8 @@ function describe(error: unknown): ThreadFailure {
     at = at instanceof Error ? at.cause : undefined
   }
   const code = error instanceof CairnError ? error.code : undefined
-  return { code, messages, stack: error instanceof Error ? error.stack : undefined }
+  const name = error instanceof Error ? error.name : 'Error'
+  return { name, code, messages, stack: error instanceof Error ? error.stack : undefined }
 }
 
 async function main(): Promise<void> {

@@ -58,7 +58,9 @@ async function memoryIndex(
     if (file !== undefined) packs.push(...file.packs)
   }
   const blobCount = packs.reduce((sum, pack) => sum + pack.directory.blobCount, 0)
-  const index = new MemoryIndex(blobCount)
+  // A random seed: ids made to collide in the table would otherwise be a way to slow it down.
+  const seed = Buffer.from(repository.random.bytes(4)).readUInt32LE(0)
+  const index = new MemoryIndex(blobCount, seed)
   await index.add(packs)
   return index
 }
@@ -107,4 +109,18 @@ export async function openIndex(
       await dispose()
     },
   }
+}
+
+/**
+ * Whether an error says that the cached index is damaged: it costs time, never correctness. By name,
+ * because it may have crossed threads.
+ */
+export function isIndexDamage(error: unknown): boolean {
+  return error instanceof Error && error.name === 'IndexDamagedError'
+}
+
+/** Deletes the cached index, which the next opening builds anew. */
+export async function discardIndexMirror(cacheDirectory: string): Promise<void> {
+  const mirror = await import('../pipeline/index/index-mirror.ts')
+  await mirror.discardIndexMirror(cacheDirectory)
 }

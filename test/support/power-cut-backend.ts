@@ -166,7 +166,7 @@ export class PowerCutBackend implements Backend {
   #torn({ bytes }: { readonly bytes: Uint8Array }): Uint8Array {
     const torn = bytes.slice(0, Math.floor(this.#random() * bytes.byteLength))
     const hole = Math.floor((this.#random() * torn.byteLength) / 4096) * 4096
-    return torn.fill(0, hole, hole + 4096)
+    return torn.fill(0, hole, Math.min(hole + 4096, torn.byteLength))
   }
 
   /** The answer to what was under way at the cut is lost with the power. */

@@ -10,6 +10,7 @@ import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
 import type { SnapshotContent, SnapshotStatistics } from '../../format/snapshot.ts'
 import type { Repository } from '../../repository/repository.ts'
+import { discardIndexMirror, isIndexDamage } from '../../repository/open-index.ts'
 import { BEAT_PERIOD_MS, Session } from '../../repository/sessions.ts'
 import { saveSnapshot, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
@@ -34,7 +35,7 @@ export async function backup(options: BackupOptions): Promise<BackupReport> {
 }
 
 class BackupRun {
-  readonly #options: BackupOptions
+  #options: BackupOptions
   readonly #startNs: bigint
   readonly #paths: readonly ByteString[]
   #beatFailure: unknown
@@ -72,7 +73,11 @@ class BackupRun {
       const bad = await this.#bad(repository, doomed, pass.cachedPacks)
       if (!pass.avoid(bad)) pass = await this.#again(pass, bad)
       for (let passes = 1; ; passes++) {
-        const result = await pass.complete(repository, doomed, seen.parent)
+        const result = await this.#complete(pass, repository, doomed, seen)
+        if (result === undefined) {
+          pass = await this.#again(pass, new Set())
+          continue
+        }
         const lost = dryRun ? undefined : await this.#lost(repository, result)
         if (lost === undefined) {
           const report = await this.#publish(repository, result, seen, pass)
@@ -116,6 +121,24 @@ class BackupRun {
   async #doomed(repository: Repository): Promise<Set<FileName>> {
     const marks = await repository.marks(this.#options.signal)
     return new Set(marks.flatMap(({ packs }) => packs))
+  }
+
+  /** Undefined if the cached index turned out to be damaged: then the next pass does without it. */
+  async #complete(
+    pass: BackupPass,
+    repository: Repository,
+    doomed: ReadonlySet<FileName>,
+    seen: Seen,
+  ): Promise<PassResult | undefined> {
+    try {
+      return await pass.complete(repository, doomed, seen.parent)
+    } catch (error) {
+      const { cacheDirectory } = this.#options
+      if (!isIndexDamage(error) || cacheDirectory === undefined) throw error
+      await discardIndexMirror(cacheDirectory)
+      this.#options = { ...this.#options, cacheDirectory: undefined }
+      return undefined
+    }
   }
 
   async #again(pass: BackupPass, bad: ReadonlySet<FileName>): Promise<BackupPass> {

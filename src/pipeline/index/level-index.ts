@@ -7,9 +7,8 @@
  * and are read at opening. Batches are atomic, each has at least one pack or one index file in it,
  * and "meta" counts both: a batch that LevelDB has lost shows at the next opening.
  *
- * What is found is checked. What is not found is absent only as far as the disk keeps its word: a
- * flipped bit in a key hides a blob. A writer then stores it again; a reader who misses a blob asks
- * a fresh index before reporting it.
+ * What is found is checked by its own checksum. What is not found is absent only as far as the
+ * tables are what they were: a view's are checked when it is made (level-files.ts).
  */
 
 import type { Randomness } from '../../base/seams.ts'

@@ -32,7 +32,7 @@ class FlippingBackend extends MemoryBackend {
 
   constructor(inner: MemoryBackend, times: number) {
     super()
-    for (const [path, bytes] of inner.files) this.files.set(path, bytes)
+    for (const [path, bytes] of inner.files) this.files.set(path, Uint8Array.from(bytes))
     this.#times = times
   }
 
