@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { CairnError } from '../../../src/base/errors.ts'
 import type { CheckReport } from '../../../src/engine/check/check-options.ts'
+import { nameOf } from '../../../src/repository/initialize.ts'
 import { FILE_KINDS } from '../../../src/storage/backend.ts'
 import type { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import {
@@ -206,6 +207,27 @@ describe('checkRepository() of a repository that cannot be opened', () => {
   })
 })
 
+test('checkRepository() names a config that was changed and named anew (B1)', async () => {
+  const copy = copyOf(fixture.backend)
+  const [path = ''] = filesOf(copy, 'config')
+  const text = Buffer.from(copy.files.get(path) ?? []).toString('utf8')
+  const forged = Buffer.from(text.replace('"rev":1', '"rev":9'), 'utf8')
+  copy.files.set(`config/${nameOf(forged)}`, forged)
+  const report = await checkUnlocked(fixture.repository, copy)
+  expect(blamed(report)).toEqual([`config/${nameOf(forged)}`])
+  expect(textOf(report)).toContain('its signature is not valid')
+})
+
+test('checkRepository() blames no path on a damaged pack that no index file names', async () => {
+  const copy = copyOf(fixture.backend)
+  const bytes = Uint8Array.from(copy.files.get(dataPacks[0] ?? '') ?? [])
+  bytes.fill(0, 200, 300)
+  copy.files.set(`packs/${'cd'.repeat(32)}`, bytes)
+  const report = await checkUnlocked(fixture.repository, copy)
+  expect(report.summary.broken_packs).toEqual(['cd'.repeat(32)])
+  expect(pathsOf(report)).toEqual([])
+})
+
 test('checkRepository() reports any single flipped bit of any file (B1)', async () => {
   const paths = [...fixture.backend.files.keys()].sort()
   await fc.assert(
@@ -228,8 +250,8 @@ test('checkRepository() reports any single flipped bit of any file (B1)', async 
 
 test('checkRepository() notes what is not a file of cairn, and a pack under a second name (B8)', async () => {
   const { backend, repository } = await build()
-  backend.files.set('packs/.DS_Store', new Uint8Array(3))
   const [pack = ''] = filesOf(backend, 'packs')
+  backend.files.set('packs/.DS_Store', new Uint8Array(3))
   const copyName = 'ab'.repeat(32)
   backend.files.set(`packs/${copyName}`, backend.files.get(pack) ?? new Uint8Array())
   const structure = await checkUnlocked(repository, backend, { readData: undefined })
@@ -238,5 +260,6 @@ test('checkRepository() notes what is not a file of cairn, and a pack under a se
   expect(textOf(structure)).toContain('named by no index file')
   const report = await checkUnlocked(repository, backend)
   expect(blamed(report)).toEqual([`packs/${copyName}`])
+  expect(textOf(report)).toContain('its bytes do not have its name')
   expect(backend.files.has('packs/.DS_Store')).toBe(true)
 })

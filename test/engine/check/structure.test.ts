@@ -5,8 +5,10 @@ import { fileNameOf } from '../../../src/base/ids.ts'
 import { encodeIndexFile, type IndexedPack } from '../../../src/format/index-file.ts'
 import { PackDirectory } from '../../../src/format/directory.ts'
 import { BLOB_TYPE } from '../../../src/format/constants.ts'
+import { encodeMark } from '../../../src/format/session.ts'
 import { encodeInner } from '../../../src/format/tree.ts'
 import type { Repository } from '../../../src/repository/repository.ts'
+import type { FileKind } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { RepositoryBuilder } from '../../support/repository-builder.ts'
 import {
@@ -58,6 +60,17 @@ describe('checkRepository() with a tree that was written wrongly', () => {
     expect(long.contentList).toBeDefined()
     const { repository } = await made.finish(made.directory([{ ...long, size: 7 }]))
     expect(textOf(await checkUnlocked(repository, backend))).toContain('have 143360 bytes, not 7')
+  })
+
+  test('names a file whose reference has another length than the blob', async () => {
+    const { backend, made } = await builder()
+    const wrong = made.entry('wrong.bin', noise(1000, 6))
+    const content = Buffer.from(wrong.content ?? [])
+    content.writeUInt32LE(999, 32)
+    const root = made.directory([{ ...wrong, content, size: 999 }])
+    const { repository } = await made.finish(root)
+    const report = await checkUnlocked(repository, backend, { readData: undefined })
+    expect(errorsOf(report).flatMap(({ paths = [] }) => paths)).toEqual(['/wrong.bin'])
   })
 
   test('names entries with refused names, and goes on', async () => {
@@ -151,6 +164,46 @@ describe('checkRepository() with lost data', () => {
   })
 })
 
+describe('checkRepository() of an unconfirmed snapshot', () => {
+  test('leaves it so if its tree was written wrongly', async () => {
+    const { backend, made } = await builder()
+    const entry = { ...made.entry('wrong.bin', noise(1000, 6)), size: 5 }
+    const { repository } = await made.finish(made.directory([entry]))
+    await addSession(repository, { sessionId: repository.sessionId, isAlive: false })
+    await checkUnlocked(repository, backend)
+    expect(filesOf(backend, 'sessions')).toHaveLength(1)
+  })
+
+  test('leaves it so while a prune is not finished', async () => {
+    const { backend, repository } = await build()
+    await addSession(repository, { sessionId: repository.sessionId, isAlive: false })
+    const time = { seconds: 1, nanoseconds: 0 }
+    const mark = encodeMark({ phase: 1, time, packs: [], sessionId: Buffer.alloc(16) })
+    await repository.saveObject('marks', mark)
+    const report = await checkUnlocked(repository, backend)
+    expect(report.summary.num_errors).toBe(0)
+    expect(textOf(report)).toContain("run 'cairn prune' first")
+    expect(filesOf(backend, 'sessions')).toHaveLength(1)
+  })
+})
+
+/** Does something once, right before packs are listed. */
+class ChangingBackend extends MemoryBackend {
+  #change: (() => void) | undefined
+
+  constructor(inner: MemoryBackend, change: (files: Map<string, Uint8Array>) => void) {
+    super()
+    for (const [path, bytes] of inner.files) this.files.set(path, Uint8Array.from(bytes))
+    this.#change = () => change(this.files)
+  }
+
+  override async list(kind: FileKind) {
+    if (kind === 'packs') this.#change?.()
+    if (kind === 'packs') this.#change = undefined
+    return await super.list(kind)
+  }
+}
+
 describe('checkRepository() with an index that says too much', () => {
   test('takes two index files that say the same (B8)', async () => {
     const { backend, repository } = await build()
@@ -175,6 +228,30 @@ describe('checkRepository() with an index that says too much', () => {
     expect(report.summary.suggest_repair_index).toBe(true)
     expect(textOf(report)).toContain('its footer and the index do not agree')
     expect(errorsOf(report).filter(({ object }) => object.kind === 'snapshots')).toEqual([])
+  })
+
+  test('starts anew if a prune replaced index files and removed packs meanwhile', async () => {
+    const { backend, repository } = await build()
+    const [pack] = await indexedPacks(repository)
+    if (pack === undefined) throw new Error('there is a pack')
+    const absent = { ...pack, name: fileNameOf(Buffer.alloc(32, 5)) }
+    const body = encodeIndexFile({ superseded: [], packs: [absent] })
+    const { name } = await repository.saveObject('index', body)
+    const pruned = new ChangingBackend(backend, (files) => files.delete(`index/${name}`))
+    const report = await checkUnlocked(repository, pruned, { readData: undefined })
+    expect(textOf(report)).toBe('')
+  })
+
+  test('names a snapshot that is listed and is not there', async () => {
+    const { backend, repository } = await build()
+    const [path = ''] = filesOf(backend, 'snapshots')
+    const listed = await backend.list('snapshots')
+    const lying = new ChangingBackend(backend, () => {})
+    lying.files.delete(path)
+    const list = lying.list.bind(lying)
+    lying.list = async (kind) => (kind === 'snapshots' ? listed : await list(kind))
+    const report = await checkUnlocked(repository, lying, { readData: undefined })
+    expect(textOf(report)).toContain('it is listed and is not there')
   })
 
   test('tells a pack that is not there or has another length, without reading data', async () => {
