@@ -41,6 +41,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/backup.ts'),
   ),
   command(
+    'check',
+    'check that all that snapshots need is there',
+    async () => (await import('./options/check.ts')).CHECK,
+    () => import('./commands/check.ts'),
+  ),
+  command(
     'init',
     'create a repository',
     async () => (await import('./options/init.ts')).INIT,

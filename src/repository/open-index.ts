@@ -3,11 +3,12 @@
  * where everything is wanted at once. Either way an entry counts only with a listed pack.
  */
 
-import { errorChain, isCairnError } from '../base/errors.ts'
+import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { type FileName, shortId } from '../base/ids.ts'
 import type { IndexedPack, IndexFile } from '../format/index-file.ts'
 import type { BlobIndex } from '../pipeline/index/blob-index.ts'
 import { MemoryIndex } from '../pipeline/index/memory-index.ts'
+import { readPackDirectory } from '../pipeline/pack-directory-reader.ts'
 import type { Repository } from './repository.ts'
 
 /** Up to this much of index files, reading them all beats LevelDB for reading everything. */
@@ -18,6 +19,11 @@ export interface OpenIndexOptions {
   readonly cacheDirectory: string | undefined
   /** Whether most of the repository will be asked for (check, a whole restore). */
   readonly bulk: boolean
+  /**
+   * Whether to read the directories of packs that no index file names, so that a damaged index file
+   * loses nothing. A backup takes them in itself, after a closer look.
+   */
+  readonly readOrphans?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -65,6 +71,33 @@ async function memoryIndex(
   return index
 }
 
+async function addOrphans(
+  repository: Repository,
+  index: BlobIndex,
+  orphans: readonly FileName[],
+  listed: ReadonlyMap<FileName, number>,
+): Promise<void> {
+  for (const name of orphans) {
+    const byteCount = listed.get(name) ?? 0
+    try {
+      const { preamble, directory } = await readPackDirectory({
+        byteCount,
+        load: async (range) => {
+          const bytes = await repository.backend.load({ kind: 'packs', name }, range)
+          if (bytes === undefined) throw new CairnError('CAIRN_CORRUPT', 'the pack is gone')
+          return bytes
+        },
+        keyOf: (head) => repository.packKey(head),
+      })
+      const author = repository.keyring.authorId
+      await index.add([{ name, byteCount, verified: false, author, preamble, directory }])
+    } catch (error) {
+      if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+      repository.warn(`pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`)
+    }
+  }
+}
+
 /** The order of listings is FORMAT.md 17's: `index`, then `packs`. */
 export async function openIndex(
   repository: Repository,
@@ -95,6 +128,7 @@ export async function openIndex(
   index.setStates(listed, new Set())
   const known = index
   const orphans = [...listed.keys()].filter((name) => known.packNumberOf(name) === undefined)
+  if (options.readOrphans === true) await addOrphans(repository, known, orphans, listed)
   return {
     index,
     listed,

@@ -94,7 +94,7 @@ export async function backUp(
   const environment = overrides.environment ?? inlineEnvironment()
   return await backup({
     environment,
-    opening: open(backend, environment),
+    opening: overrides.opening ?? open(backend, environment),
     scanCache: undefined,
     cacheDirectory: undefined,
     input: { kind: 'paths', paths: [byteStringOf(path)], workingDirectory: '/' },
@@ -126,7 +126,7 @@ export async function contentsOf(
   snapshot: Snapshot,
   below = '',
 ): Promise<Map<ByteString, string>> {
-  const opened = await openIndex(repository, { cacheDirectory: undefined, bulk: true })
+  const opened = await openIndex(repository, { cacheDirectory: undefined, bulk: true, readOrphans: true })
   const blobs = new BlobReader(repository, opened.index)
   const found = new Map<ByteString, string>()
   const root = snapshot.content?.root

@@ -36,6 +36,8 @@ export interface BuilderOptions {
   readonly chunkBytes?: number
   /** zstd level; undefined stores without compression. Default 3. */
   readonly level?: number | undefined
+  /** False writes data packs without opening them again, so that they may hold anything. */
+  readonly verify?: boolean
   readonly clock?: Clock
   readonly random?: Randomness
 }
@@ -99,6 +101,7 @@ export class RepositoryBuilder {
   readonly #identifier: BlobIdentifier
   readonly #level: number | undefined
   readonly #packBytes: number
+  readonly #verify: boolean
   readonly #seen = new Set<string>()
   #data: PackWriter
   #lastHandle = 0
@@ -108,6 +111,7 @@ export class RepositoryBuilder {
     this.#secret = options.secret ?? TEST_SECRET
     this.#chunkBytes = options.chunkBytes ?? 64 * 1024
     this.#packBytes = options.packBytes ?? 16 << 20
+    this.#verify = options.verify ?? true
     this.#level = 'level' in options ? options.level : 3
     this.#store = new PackStore({ repository })
     this.#identifier = new BlobIdentifier(repository.writeKeys.idKeys, loadBlake3())
@@ -145,7 +149,7 @@ export class RepositoryBuilder {
         blobBytesMax: LIMIT.blobBytesMax,
         padding: PADDING.tail,
         level: this.#level,
-        verify: true,
+        verify: this.#verify,
       },
       {
         blake3: loadBlake3(),
@@ -158,10 +162,16 @@ export class RepositoryBuilder {
     )
   }
 
-  /** Stores a data blob, once, or once more with `again`; returns its id. */
-  blob(bytes: Uint8Array, options: { type?: BlobType; again?: boolean } = {}): Uint8Array {
+  /**
+   * Stores a data blob, once, or once more with `again`, under its id, or under a wrong one with
+   * `as` (which needs `verify: false`). Returns the id.
+   */
+  blob(
+    bytes: Uint8Array,
+    options: { type?: BlobType; again?: boolean; as?: Uint8Array } = {},
+  ): Uint8Array {
     const type = options.type ?? BLOB_TYPE.data
-    const id = Buffer.from(this.#identifier.id(type, bytes))
+    const id = Buffer.from(options.as ?? this.#identifier.id(type, bytes))
     const key = id.toString('latin1')
     if (!this.#seen.has(key) || options.again === true) this.#data.add(type, id, bytes)
     this.#seen.add(key)
@@ -275,7 +285,6 @@ export class RepositoryBuilder {
     const { backend, clock, random, process } = repository
     await backend.flush()
     const secret = this.#secret
-    await repository.backend.flush()
     return {
       repository,
       snapshotId: id,

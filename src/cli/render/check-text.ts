@@ -29,16 +29,17 @@ export function checkErrorLine(message: string): string {
 export function checkSummaryLines(summary: CheckSummary): string[] {
   const lines: string[] = []
   if (summary.broken_packs.length > 0) {
-    const packs = summary.broken_packs.map(printable).join(' ')
-    lines.push('', 'damaged packs; to repair what can be repaired, run:')
-    lines.push(`  cairn repair packs ${packs}`, '  cairn repair snapshots --forget')
+    lines.push('', 'damaged packs:', ...summary.broken_packs.map((pack) => `  ${printable(pack)}`))
+    lines.push(
+      'move them out of the repository and keep them; the next backup stores again',
+      'whatever of them can still be read from its sources',
+    )
   }
   if (summary.suggest_repair_index) {
-    lines.push('', "the index is damaged or incomplete; run 'cairn repair index'")
+    lines.push('', 'the index is damaged or incomplete; packs that it lacks are read through')
+    lines.push('their footers, and the next backup names them in an index file again')
   }
-  if (summary.suggest_prune) {
-    lines.push('', "there are files that nothing needs; 'cairn prune' removes them")
-  }
+  if (summary.suggest_prune) lines.push('', 'there are files that nothing needs')
   const verdict =
     summary.num_errors === 0
       ? 'no errors were found'

@@ -120,6 +120,7 @@ export class BackupWriter implements TreeServices {
     const opened = await openIndex(repository, {
       cacheDirectory: backup.cacheDirectory,
       bulk: false,
+      readOrphans: false,
       ...signal,
     })
     let pool: WorkPool<'backup'> | undefined

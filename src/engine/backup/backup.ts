@@ -5,19 +5,19 @@
  * may have done meanwhile.
  */
 
+import { byteStringOf, type ByteString, toHex } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
 import type { SnapshotContent, SnapshotStatistics } from '../../format/snapshot.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { discardIndexMirror, isIndexDamage } from '../../repository/open-index.ts'
-import { BEAT_PERIOD_MS, Session } from '../../repository/sessions.ts'
+import { BEAT_PERIOD_MS, listSessions, Session } from '../../repository/sessions.ts'
 import { saveSnapshot, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import { BackupPass, type PassResult } from './backup-pass.ts'
 import { absolutePath, sourceRoots } from './source-roots.ts'
-import { byteStringOf, type ByteString } from '../../base/bytes.ts'
 
 /** How often a run stores again what a prune took from under it before it gives up. */
 const PASSES_MAX = 4
@@ -201,10 +201,25 @@ class BackupRun {
       return undefined
     }
     pass.commitCache()
+    await this.#removeDeadSessions(repository, seen)
     if (this.#beatFailure !== undefined) {
       this.#options.listener.onNotice?.('the session could not be kept alive for a while')
     }
     return report(saved.id)
+  }
+
+  /**
+   * What runs of this author left that were killed, and that made no snapshot. Those that did are
+   * for `check` to confirm.
+   */
+  async #removeDeadSessions(repository: Repository, seen: Seen): Promise<void> {
+    const self = toHex(repository.keyring.authorId)
+    const withSnapshot = new Set(seen.snapshots.map(({ envelope }) => toHex(envelope.sessionId)))
+    for (const session of await listSessions(repository, this.#options.signal)) {
+      const isOwn = session.author === self && !session.isAlive
+      if (!isOwn || withSnapshot.has(toHex(session.beat.sessionId))) continue
+      for (const name of session.files) await repository.backend.remove({ kind: 'sessions', name })
+    }
   }
 
   #content(

@@ -26,7 +26,7 @@ export function reportPacks(
     findings.error(
       { kind: 'packs', name },
       `pack ${shortId(name)} is damaged: ${shown}${more}`,
-      `run 'cairn repair packs ${name}'`,
+      'move it out of the repository, keep it, and back up again',
     )
   }
   for (const { pack, problems, differsFromIndex } of verdicts) {
@@ -84,7 +84,7 @@ export async function reportAffected(
     findings.error(
       { kind: 'snapshots', name: snapshot.id },
       `snapshot ${shortId(snapshot.id)}: data of ${what} is damaged or missing`,
-      "back up again what is still there, then run 'cairn repair snapshots'",
+      'back up again what is still there',
       { paths, morePathCount: count - paths.length },
     )
   }

@@ -86,7 +86,7 @@ export class TreeWalk {
     this.#context.findings.error(
       { kind: 'snapshots', name: id },
       `snapshot ${shortId(id)}: '${path}': ${problem}`,
-      "it was stored so; run 'cairn repair snapshots'",
+      'it was stored so: back up again',
     )
   }
 

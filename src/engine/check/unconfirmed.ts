@@ -42,7 +42,7 @@ async function resolveSession(
   const object = { kind: 'sessions' as const, name }
   const who = `process ${pid} on '${hostname}'`
   if (own.length === 0) {
-    findings.note(object, `a run of ${who} ended before it was done`, "run 'cairn unlock'")
+    findings.note(object, `a run of ${who} ended before it was done`, 'the next backup of its author removes it')
     return
   }
   const ids = own.map(({ id }) => shortId(id)).join(', ')
@@ -50,7 +50,7 @@ async function resolveSession(
   if (!own.every(({ id }) => sound.has(id))) {
     findings.note(object, `${unconfirmed}, and not all of it was found sound`, BACKUP_STEP)
   } else if (marks.length > 0) {
-    findings.note(object, `${unconfirmed}, and a prune is not finished`, "run 'cairn prune' first")
+    findings.note(object, `${unconfirmed}, and a prune is not finished`, 'check again when it is')
   } else if (await confirm(context, session)) {
     findings.note(object, `${unconfirmed}; all it needs is there, so now it is`, 'nothing to do')
   } else {

@@ -10,7 +10,7 @@ interface Meaning {
 }
 
 const PERMISSION_STEP = 'check who owns the repository, or run this as that user'
-const SPACE_STEP = "free some space or run 'cairn prune'"
+const SPACE_STEP = 'free some space and run the command again'
 
 const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOSPC: refused('no space left on the device', SPACE_STEP),

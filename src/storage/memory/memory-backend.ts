@@ -81,7 +81,7 @@ export class MemoryBackend implements Backend {
 
   /** Leaves `bytes` where saves keep what is not finished. It never gets a file's name. */
   leaveTemporary(name: string, bytes: Uint8Array): void {
-    this.temporary.set(name, { bytes: bytes.slice(), mtimeMs: this.#nowMs() ?? 0 })
+    this.temporary.set(name, { bytes: Uint8Array.from(bytes), mtimeMs: this.#nowMs() ?? 0 })
   }
 
   async create({ signal }: OpOptions = {}): Promise<void> {
@@ -99,7 +99,7 @@ export class MemoryBackend implements Backend {
         found: before.byteLength,
       })
     }
-    this.files.set(path, bytes.slice())
+    this.files.set(path, Uint8Array.from(bytes))
     const nowMs = this.#nowMs()
     if (nowMs !== undefined) this.#mtimesMs.set(path, nowMs)
     this.#log.push({ verb: 'save', path, before })

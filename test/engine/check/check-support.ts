@@ -149,7 +149,7 @@ export async function addSession(
   )
 }
 
-/** Two snapshots and a forgotten one, two index files, a mark and a living session. */
+/** Two snapshots and a forgotten one, a mark and an intent, and a living session. */
 export async function buildFull(): Promise<Fixture> {
   const fixture = await build()
   const { repository, backend } = fixture

@@ -1,0 +1,68 @@
+/** `cairn check` */
+
+import { CairnError } from '../../base/errors.ts'
+import { formatBytes } from '../../base/units.ts'
+import { openAccess } from '../../service/access.ts'
+import { type CheckReport, findingText, runCheck } from '../../service/check.ts'
+import type { CommandContext } from '../command.ts'
+import type { CheckArguments } from '../options/check.ts'
+import { filterOf } from '../options.ts'
+import {
+  checkErrorJson,
+  checkErrorLine,
+  checkSummaryJson,
+  checkSummaryLines,
+} from '../render/check-text.ts'
+import { writeJsonLine } from '../render/json-lines.ts'
+import { printable } from '../render/printable.ts'
+import { startProgress } from '../render/progress.ts'
+
+const PHASES = {
+  objects: 'check small files and their signatures',
+  index: 'check the index',
+  snapshots: 'check snapshots and trees',
+  data: 'read data',
+  paths: 'find what is affected',
+} as const
+
+export default async function check(
+  args: CheckArguments,
+  context: CommandContext,
+): Promise<number> {
+  const { json, quiet, stdout, stderr } = context
+  const access = await openAccess(args, context)
+  let line = ''
+  const progress = startProgress(context, { lines: () => [line] })
+  let report: CheckReport
+  try {
+    report = await runCheck(access, {
+      readData: args.readData ? { kind: 'all' } : args.readDataSubset,
+      references: args.operands,
+      filter: filterOf(args),
+      onFinding: (finding) => {
+        const text = findingText(finding)
+        if (finding.severity === 'note') {
+          if (!json && !quiet) stdout.write(`note: ${text.split('\n').map(printable).join('\n  ')}\n`)
+        } else if (json) writeJsonLine(stderr, checkErrorJson(text))
+        else stderr.write(`${checkErrorLine(text)}\n`)
+      },
+      onPhase: (phase) => {
+        if (!json && !quiet) stdout.write(`${PHASES[phase]}\n`)
+      },
+      onProgress: ({ packsDone, packsTotal, bytesDone, bytesTotal }) => {
+        line = `${packsDone} / ${packsTotal} packs, ${formatBytes(bytesDone)} / ${formatBytes(bytesTotal)}`
+      },
+    })
+  } finally {
+    progress.stop()
+    await access.close()
+  }
+  if (json) writeJsonLine(stdout, checkSummaryJson(report.summary))
+  else if (!quiet || report.summary.num_errors > 0) {
+    stdout.write(`${checkSummaryLines(report.summary).join('\n')}\n`)
+  }
+  if (report.summary.num_errors > 0) {
+    throw new CairnError('CAIRN_CORRUPT', 'repository contains errors')
+  }
+  return 0
+}

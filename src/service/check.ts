@@ -1,0 +1,60 @@
+/** `check`: from the arguments to the engine. */
+
+import { checkRepository } from '../engine/check/check.ts'
+import type { CheckOptions, CheckReport } from '../engine/check/check-options.ts'
+import { findingText } from '../engine/check/finding.ts'
+import { matchesFilter, type SnapshotFilter } from '../engine/snapshot-filter.ts'
+import { parseSnapshotReference, resolveSnapshotReference } from '../engine/snapshot-reference.ts'
+import type { Access } from './access.ts'
+import { candidateOf } from './snapshots.ts'
+
+export type { CheckReport }
+export { findingText }
+
+export interface CheckRequest {
+  readonly readData: CheckOptions['readData']
+  readonly references: readonly string[]
+  readonly filter: SnapshotFilter
+  readonly onFinding: NonNullable<CheckOptions['onFinding']>
+  readonly onPhase: NonNullable<CheckOptions['onPhase']>
+  readonly onProgress: NonNullable<CheckOptions['onProgress']>
+}
+
+function isFiltered({ references, filter }: CheckRequest): boolean {
+  const { hosts, paths, tags } = filter
+  return references.length + hosts.length + paths.length + tags.length > 0
+}
+
+function selector(request: CheckRequest, nowNs: bigint): NonNullable<CheckOptions['select']> {
+  const { references, filter } = request
+  return (snapshots) => {
+    const candidates = snapshots.map(candidateOf)
+    const chosen =
+      references.length === 0
+        ? candidates.filter((candidate) => matchesFilter(candidate, filter))
+        : references.map(
+            (text) =>
+              resolveSnapshotReference(parseSnapshotReference(text, nowNs), candidates, { filter })
+                .snapshot,
+          )
+    return chosen.map(({ snapshot }) => snapshot)
+  }
+}
+
+export async function runCheck(access: Access, request: CheckRequest): Promise<CheckReport> {
+  const opening = access.open()
+  // Its failure is thrown where the repository is first needed.
+  opening.catch(() => {})
+  const nowNs = access.seams.clock.wallNs()
+  return await checkRepository({
+    environment: access.seams,
+    backend: access.backend,
+    opening,
+    readData: request.readData,
+    ...(isFiltered(request) ? { select: selector(request, nowNs) } : {}),
+    onFinding: request.onFinding,
+    onPhase: request.onPhase,
+    onProgress: request.onProgress,
+    signal: access.signal,
+  })
+}
