@@ -53,6 +53,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/init.ts'),
   ),
   command(
+    'restore',
+    'write files of a snapshot to a directory',
+    async () => (await import('./options/restore.ts')).RESTORE,
+    () => import('./commands/restore.ts'),
+  ),
+  command(
     'version',
     'print the version',
     async () => (await import('./options/version.ts')).VERSION,

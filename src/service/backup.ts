@@ -1,7 +1,7 @@
 /** `backup`: from the arguments to the engine, and what it may not back up: itself. */
 
 import { spawn } from 'node:child_process'
-import { lstatSync, readFileSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { byteStringOf, type ByteString, toHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
 import { backup } from '../engine/backup/backup.ts'
@@ -15,9 +15,9 @@ import { sha256 } from '../crypto/sha256.ts'
 import type { Snapshot } from '../repository/snapshots.ts'
 import { CACHE_TAG, parseDirectoryTag } from '../source/exclude-rules.ts'
 import { parseFilesFrom, parseFilesFromRaw, parseFilesFromVerbatim } from '../source/files-from.ts'
-import { parseExcludeFile } from '../source/pattern-file.ts'
-import { compilePatterns, type PatternMatcher } from '../source/patterns.ts'
+import type { PatternMatcher } from '../source/patterns.ts'
 import type { Access } from './access.ts'
+import { listOfPatterns, readListFile } from './patterns.ts'
 import { candidateOf } from './snapshots.ts'
 
 export interface GroupBy {
@@ -67,28 +67,6 @@ export interface BackupRequest {
 }
 
 export type { BackupListener, BackupReport }
-
-function readListFile(path: string): Uint8Array {
-  try {
-    return readFileSync(path === '-' ? 0 : path)
-  } catch (cause) {
-    throw new CairnError('CAIRN_FAILED', `cannot read '${path}'`, { cause })
-  }
-}
-
-function patternsOf(
-  args: BackupArguments,
-  environment: BackupRequest['environment'],
-): { matchers: PatternMatcher[]; texts: string[] } {
-  const fromFiles = (files: readonly string[]) =>
-    files.flatMap((file) => parseExcludeFile(readListFile(file), environment))
-  const plain = [...args.exclude.map(byteStringOf), ...fromFiles(args.excludeFile)]
-  const folded = [...args.iexclude.map(byteStringOf), ...fromFiles(args.iexcludeFile)]
-  const matchers: PatternMatcher[] = []
-  if (plain.length > 0) matchers.push(compilePatterns(plain))
-  if (folded.length > 0) matchers.push(compilePatterns(folded, { caseInsensitive: true }))
-  return { matchers, texts: [...args.exclude, ...args.iexclude] }
-}
 
 /** The repository and the cache, by device and inode, wherever the source reaches them. */
 function forbiddenDirectories(access: Access, cachePath: string | undefined) {
@@ -197,7 +175,11 @@ function scanCacheName(input: BackupInput): string | undefined {
 
 export async function runBackup(access: Access, request: BackupRequest): Promise<BackupReport> {
   const { args, environment } = request
-  const { matchers, texts } = patternsOf(args, environment)
+  const matchers = listOfPatterns(
+    { plain: args.exclude, folded: args.iexclude },
+    { plain: args.excludeFile, folded: args.iexcludeFile },
+    environment,
+  )
   const input = inputOf(args, access)
   const nowNs = access.seams.clock.wallNs()
   const timeNs = args.time === undefined ? undefined : parseTimeReference(args.time, nowNs).startNs
@@ -216,7 +198,7 @@ export async function runBackup(access: Access, request: BackupRequest): Promise
     cacheDirectory: cache === undefined ? undefined : `${cache.path}/index`,
     input,
     exclusions: exclusionsOf(request, access, cache?.path, matchers),
-    excludePatterns: texts,
+    excludePatterns: [...args.exclude, ...args.iexclude],
     tags: args.tag,
     hostname,
     ...(timeNs === undefined ? {} : { timeNs }),

@@ -1,0 +1,121 @@
+/** `cairn restore` */
+
+import { textOf } from '../../base/bytes.ts'
+import { CairnError } from '../../base/errors.ts'
+import { shortId } from '../../base/ids.ts'
+import { formatTime } from '../../base/units.ts'
+import { openAccess } from '../../service/access.ts'
+import { type RestoreListener, type RestoreReport, runRestore } from '../../service/restore.ts'
+import type { CommandContext } from '../command.ts'
+import type { RestoreArguments } from '../options/restore.ts'
+import { filterOf } from '../options.ts'
+import { errorJson, writeJsonLine } from '../render/json-lines.ts'
+import { printable } from '../render/printable.ts'
+import { RateEstimator, startProgress } from '../render/progress.ts'
+import {
+  type RestoreStatus,
+  restoreItemJson,
+  restoreItemLine,
+  restoreStatusJson,
+  restoreStatusLines,
+  restoreSummaryJson,
+  restoreSummaryLine,
+} from '../render/restore-text.ts'
+
+const NOTHING_YET: RestoreStatus = {
+  seconds_elapsed: 0,
+  total_files: 0,
+  files_restored: 0,
+  files_skipped: 0,
+  files_deleted: 0,
+  total_bytes: 0,
+  bytes_restored: 0,
+  bytes_skipped: 0,
+}
+
+/** What the run says while it goes on, and how far it is. */
+class RestoreReporter {
+  readonly #context: CommandContext
+  readonly #rate = new RateEstimator()
+  status = NOTHING_YET
+
+  constructor(context: CommandContext) {
+    this.#context = context
+  }
+
+  get listener(): RestoreListener {
+    const { json, stdout, stderr, warn, verbosity } = this.#context
+    return {
+      onProgress: (counts) => {
+        this.status = counts
+      },
+      onError: (path, error) => {
+        const item = textOf(path)
+        if (json) writeJsonLine(stderr, errorJson(error.message, 'restore', item))
+        else warn(`error: ${printable(item)}: ${printable(error.message)}`)
+      },
+      ...(verbosity < 2
+        ? {}
+        : {
+            onItem: ({ action, path, size }) => {
+              const item = { action, item: textOf(path), ...(size === undefined ? {} : { size }) }
+              if (json) writeJsonLine(stdout, restoreItemJson(item))
+              else stdout.write(`${restoreItemLine(item)}\n`)
+            },
+          }),
+    }
+  }
+
+  lines(): string[] {
+    this.#rate.record(this.status.seconds_elapsed * 1000, this.status.bytes_restored)
+    return restoreStatusLines(this.status, this.#rate.bytesPerSecond())
+  }
+}
+
+function reportUnset({ unset }: RestoreReport, context: CommandContext): void {
+  for (const [kind, { count, examples }] of unset) {
+    const example = examples[0] === undefined ? '' : `, as ${printable(examples[0])}`
+    context.warn(`the ${kind} of ${count} files/dirs could not be set${example}`)
+  }
+}
+
+export default async function restore(
+  args: RestoreArguments,
+  context: CommandContext,
+): Promise<number> {
+  const { json, quiet, stdout } = context
+  const access = await openAccess(args, context)
+  const reporter = new RestoreReporter(context)
+  const progress = startProgress(context, {
+    lines: () => reporter.lines(),
+    json: () => restoreStatusJson(reporter.status),
+  })
+  let report: RestoreReport
+  try {
+    report = await runRestore(access, {
+      args,
+      filter: filterOf(args),
+      environment: context.environment,
+      onSnapshot: ({ snapshot, id, distance }) => {
+        if (json || quiet) return
+        const { paths, hostname } = snapshot.content
+        const shown = paths.map((path) => printable(textOf(path))).join(', ')
+        const when = formatTime(snapshot.timeNs)
+        stdout.write(`restoring snapshot ${shortId(id)} of [${shown}] at ${when} by ${printable(hostname)} to ${printable(args.target ?? '')}\n`)
+        if (distance !== undefined) stdout.write(`${distance}\n`)
+      },
+      listener: reporter.listener,
+    })
+  } finally {
+    progress.stop()
+    await access.close()
+  }
+  reportUnset(report, context)
+  if (json) writeJsonLine(stdout, restoreSummaryJson(report.counts))
+  else if (!quiet) {
+    stdout.write(`${restoreSummaryLine(report.counts)}\n`)
+    if (args.verify) stdout.write(`verified ${report.verifiedFiles} files\n`)
+  }
+  if (report.isComplete) return 0
+  throw new CairnError('CAIRN_INCOMPLETE', `there were ${report.errorCount} errors; not everything was restored as it was`)
+}

@@ -1,0 +1,136 @@
+/** `restore`: from the arguments to the engine. */
+
+import { resolve } from 'node:path'
+import { byteStringOf, type ByteString } from '../base/bytes.ts'
+import { CairnError } from '../base/errors.ts'
+import { restoreSnapshot } from '../engine/restore/restore.ts'
+import type {
+  OverwritePolicy,
+  RestoreListener,
+  RestoreReport,
+} from '../engine/restore/restore-options.ts'
+import type { AtMode } from '../engine/snapshot-reference.ts'
+import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
+import { ENTRY_TYPE, type NodeRoot } from '../format/tree.ts'
+import { BlobReader } from '../repository/blob-reader.ts'
+import { openIndex } from '../repository/open-index.ts'
+import { findEntry } from '../repository/tree-reader.ts'
+import type { Access } from './access.ts'
+import { listOfPatterns } from './patterns.ts'
+import { type FoundSnapshot, findSnapshot } from './snapshots.ts'
+
+export type { RestoreListener, RestoreReport }
+
+/** As the command line has them. */
+export interface RestoreArguments {
+  readonly operands: readonly string[]
+  readonly target: string | undefined
+  readonly include: readonly string[]
+  readonly iinclude: readonly string[]
+  readonly includeFile: readonly string[]
+  readonly iincludeFile: readonly string[]
+  readonly exclude: readonly string[]
+  readonly iexclude: readonly string[]
+  readonly excludeFile: readonly string[]
+  readonly iexcludeFile: readonly string[]
+  readonly overwrite: OverwritePolicy | undefined
+  readonly delete: boolean
+  readonly dryRun: boolean
+  readonly sparse: boolean
+  readonly verify: boolean
+  readonly at: string | undefined
+  readonly atMode: AtMode | undefined
+}
+
+export interface RestoreRequest {
+  readonly args: RestoreArguments
+  readonly filter: SnapshotFilter
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly onSnapshot: (found: FoundSnapshot) => void
+  readonly listener: RestoreListener
+}
+
+interface RestoreRoot {
+  readonly root: NodeRoot
+  readonly path: ByteString
+}
+
+async function rootOf(blobs: BlobReader, found: FoundSnapshot): Promise<RestoreRoot> {
+  const { root } = found.snapshot.content
+  const components = byteStringOf(found.subpath ?? '')
+    .split('/')
+    .filter((part) => part !== '')
+  if (components.length === 0) return { root, path: '/' }
+  const path = `/${components.join('/')}`
+  const entry = await findEntry(blobs, root, components)
+  if (entry === undefined) {
+    throw new CairnError('CAIRN_FAILED', `cannot restore '${found.subpath}': the snapshot has no such path`)
+  }
+  if (entry.type !== ENTRY_TYPE.directory || entry.subtree === undefined) {
+    throw new CairnError(
+      'CAIRN_FAILED',
+      `cannot restore '${found.subpath}': it is not a directory; name its directory and use --include`,
+    )
+  }
+  return { root: entry.subtree, path }
+}
+
+export async function runRestore(access: Access, request: RestoreRequest): Promise<RestoreReport> {
+  const { args, filter, environment, listener } = request
+  const { include, exclude } = restorePatterns(args, environment)
+  const repository = await access.open()
+  const found = await findSnapshot(repository, args.operands[0] ?? '', {
+    filter,
+    at: args.at,
+    atMode: args.atMode,
+    signal: access.signal,
+  })
+  request.onSnapshot(found)
+  const cache = await access.cache()
+  const opened = await openIndex(repository, {
+    cacheDirectory: cache === undefined ? undefined : `${cache.path}/index`,
+    bulk: true,
+    readOrphans: true,
+    signal: access.signal,
+  })
+  try {
+    const blobs = new BlobReader(repository, opened.index)
+    const { root, path } = await rootOf(blobs, found)
+    return await restoreSnapshot({
+      environment: access.seams,
+      repository,
+      index: opened.index,
+      blobs,
+      root,
+      rootPath: path,
+      sourcePaths: found.snapshot.content.paths,
+      target: byteStringOf(resolve(args.target ?? '')),
+      ...(include.length === 0 ? {} : { include }),
+      ...(exclude.length === 0 ? {} : { exclude }),
+      overwrite: args.overwrite ?? 'always',
+      dryRun: args.dryRun,
+      verify: args.verify,
+      sparse: args.sparse,
+      delete: args.delete,
+      signal: access.signal,
+      listener,
+    })
+  } finally {
+    await opened.close()
+  }
+}
+
+function restorePatterns(args: RestoreArguments, environment: RestoreRequest['environment']) {
+  return {
+    include: listOfPatterns(
+      { plain: args.include, folded: args.iinclude },
+      { plain: args.includeFile, folded: args.iincludeFile },
+      environment,
+    ),
+    exclude: listOfPatterns(
+      { plain: args.exclude, folded: args.iexclude },
+      { plain: args.excludeFile, folded: args.iexcludeFile },
+      environment,
+    ),
+  }
+}
