@@ -146,7 +146,7 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
       const worker = new Worker(entry, {
         workerData: { purpose: options.purpose },
         // A thread holds fixed buffers and little else.
-        resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32 },
+        resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 6 },
       })
       worker.on('message', (message: FromThread) => this.#receive(message, index))
       worker.on('messageerror', (error) => this.#fail(error as Error))

@@ -38,7 +38,7 @@ export const CHUNKER_DEFAULT: ChunkerSettings = {
   maxBytes: 512 * KIB,
 }
 
-export const DATA_PACK_BYTES_DEFAULT = 16 * MIB
+export const DATA_PACK_BYTES_DEFAULT = 12 * MIB
 export const METADATA_PACK_BYTES_DEFAULT = 4 * MIB
 const GRACE_SECONDS_DEFAULT = 24 * 3600
 

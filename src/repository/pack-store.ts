@@ -17,7 +17,7 @@ const MIB = 1 << 20
 const PACKS_PER_INDEX_MAX = 32
 const INDEX_BYTES_MAX = 8 * MIB
 /** Saves under way before `ready` holds back whoever makes packs: bounds memory. */
-const SAVES_AT_ONCE = 3
+const SAVES_AT_ONCE = 2
 
 export interface PackStoreOptions {
   readonly repository: Repository
