@@ -54,7 +54,7 @@ async function loadAll<T>(
       loaded.push({ name, value: decode(bytes) })
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT') && !isCairnError(error, 'CAIRN_FORMAT_TOO_NEW')) throw error
-      failure = error
+      failure = new CairnError(error.code, `${kind}/${shortId(name)} cannot be used`, { cause: error })
       options.onWarning?.(`${kind}/${shortId(name)} cannot be used: ${errorChain(error)}`)
     }
   }
@@ -156,6 +156,16 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
     if (!listed.has(name)) warn(`key ${shortId(name)} is not listed in the config and is ignored`)
   }
   const usable = slots.filter(({ name }) => listed.has(name)).sort(byHint(options.keyHint))
+  const found = new Set(slots.map(({ name }) => name))
+  for (const name of listed) {
+    if (!found.has(name)) warn(`key ${shortId(name)}, which the config lists, is missing or damaged`)
+  }
+  if (usable.length === 0) {
+    throw new CairnError(
+      'CAIRN_CORRUPT',
+      `cannot open repository at '${backend.location}': none of its keys is left; restore the folder 'keys' from a copy`,
+    )
+  }
   const slot = await unlock(usable, options)
   if (slot === undefined) {
     throw new CairnError('CAIRN_WRONG_SECRET', 'wrong password or no key found')

@@ -1,8 +1,8 @@
 /** Lists and finds snapshots. */
 
 import { textOf, toHex } from '../base/bytes.ts'
-import { CairnError } from '../base/errors.ts'
-import type { SnapshotId } from '../base/ids.ts'
+import { CairnError, errorChain } from '../base/errors.ts'
+import { shortId, type SnapshotId } from '../base/ids.ts'
 import { matchesFilter, type SnapshotFilter } from '../engine/snapshot-filter.ts'
 import {
   type AtMode,
@@ -117,7 +117,9 @@ export async function unconfirmedSessions(
   signal?: AbortSignal,
 ): Promise<Set<string>> {
   const sessions = await listSessions(repository, signal)
-  return new Set(sessions.filter(({ isAlive }) => !isAlive).map(({ beat }) => toHex(beat.sessionId)))
+  return new Set(
+    sessions.filter(({ isAlive }) => !isAlive).map(({ beat }) => toHex(beat.sessionId)),
+  )
 }
 
 export interface SnapshotQuery {
@@ -127,23 +129,62 @@ export interface SnapshotQuery {
   readonly signal: AbortSignal
 }
 
+/** Those that are meant, each once, oldest first. */
 export async function listSnapshots(
   repository: Repository,
   query: SnapshotQuery,
 ): Promise<ShownSnapshot[]> {
   const { filter, references, signal } = query
-  const unconfirmed = await unconfirmedSessions(repository, signal)
-  const candidates = (await repository.snapshots({ signal })).map(candidateOf)
   const nowNs = repository.clock.wallNs()
-  const chosen =
-    references.length === 0
-      ? candidates.filter((candidate) => matchesFilter(candidate, filter))
-      : references.map(
-          (text) =>
-            resolveSnapshotReference(parseSnapshotReference(text, nowNs), candidates, { filter })
-              .snapshot,
-        )
-  return chosen.map(({ snapshot }) => shownSnapshot(snapshot, unconfirmed))
+  const parsed = references.map((text) => parseSnapshotReference(text, nowNs))
+  const partial = parsed.find(({ subpath }) => subpath !== undefined)
+  if (partial !== undefined) {
+    throw new CairnError(
+      'CAIRN_USAGE',
+      `'${partial.text}' is a part of a snapshot: leave out the colon and what follows`,
+    )
+  }
+  const [unconfirmed, snapshots] = await Promise.all([
+    unconfirmedSessions(repository, signal),
+    repository.snapshots({ signal }),
+  ])
+  const candidates = snapshots.map(candidateOf)
+  const named = new Set(
+    parsed.map((reference) => resolveSnapshotReference(reference, candidates, { filter }).snapshot),
+  )
+  return candidates
+    .filter((one) => (parsed.length === 0 ? matchesFilter(one, filter) : named.has(one)))
+    .map(({ snapshot }) => shownSnapshot(snapshot, unconfirmed))
+}
+
+export interface SnapshotGroup {
+  /** What its snapshots have in common; absent for what they were not grouped by. */
+  readonly key: {
+    readonly hostname?: string
+    readonly paths?: readonly string[]
+    readonly tags?: readonly string[]
+  }
+  readonly snapshots: readonly ShownSnapshot[]
+}
+
+/** Groups in the order of their keys; the order within a group stays. */
+export function groupSnapshots(
+  snapshots: readonly ShownSnapshot[],
+  by: { readonly host: boolean; readonly paths: boolean; readonly tags: boolean },
+): SnapshotGroup[] {
+  const groups = new Map<string, { key: SnapshotGroup['key']; snapshots: ShownSnapshot[] }>()
+  for (const snapshot of snapshots) {
+    const key = {
+      ...(by.host ? { hostname: snapshot.hostname } : {}),
+      ...(by.paths ? { paths: snapshot.paths.toSorted() } : {}),
+      ...(by.tags ? { tags: snapshot.tags.toSorted() } : {}),
+    }
+    const text = JSON.stringify(key)
+    const group = groups.get(text)
+    if (group === undefined) groups.set(text, { key, snapshots: [snapshot] })
+    else group.snapshots.push(snapshot)
+  }
+  return [...groups].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group)
 }
 
 export interface FoundSnapshot {
@@ -166,9 +207,24 @@ export async function findSnapshot(
     readonly signal: AbortSignal
   },
 ): Promise<FoundSnapshot> {
-  const candidates = (await repository.snapshots({ signal: query.signal })).map(candidateOf)
+  const damaged: string[] = []
+  const snapshots = await repository.snapshots({
+    signal: query.signal,
+    onDamage: ({ name, error }) => {
+      damaged.push(name)
+      repository.warn(`snapshots/${shortId(name)} is damaged and left out: ${errorChain(error)}`)
+    },
+  })
+  const candidates = snapshots.map(candidateOf)
   const nowNs = repository.clock.wallNs()
   const reference = parseSnapshotReference(query.at === undefined ? text : `@${query.at}`, nowNs)
+  // Whichever is the latest of what is left may not be the latest that was made.
+  if (damaged.length > 0 && reference.kind !== 'id') {
+    throw new CairnError(
+      'CAIRN_CORRUPT',
+      `cannot tell which snapshot '${text}' is: ${damaged.length} of them are damaged; name one by its id`,
+    )
+  }
   const chosen = resolveSnapshotReference(reference, candidates, {
     ...(query.filter === undefined ? {} : { filter: query.filter }),
     ...(query.atMode === undefined ? {} : { atMode: query.atMode }),
