@@ -27,19 +27,6 @@ export const COMPRESSION_LEVELS: Readonly<Record<CompressionMode, number | undef
   max: 19,
 }
 
-const RATE = { min: 0, max: 1_000_000_000 }
-
-/** `-o name=value`, by lower-case name; the last one wins. */
-function readPairs(pairs: readonly string[], spelling: string): ReadonlyMap<string, string> {
-  const map = new Map<string, string>()
-  for (const pair of pairs) {
-    const equals = pair.indexOf('=')
-    if (equals < 1) throw usage(`'${pair}' is not a value of ${spelling}: write name=value`)
-    map.set(pair.slice(0, equals).trim().toLowerCase(), pair.slice(equals + 1).trim())
-  }
-  return map
-}
-
 export const GLOBAL_OPTIONS = {
   repo: nonEmpty('where the repository is', 'repository', {
     short: 'r',
@@ -71,7 +58,6 @@ export const GLOBAL_OPTIONS = {
   'retry-lock': duration('accepted for scripts written for restic: there are no locks'),
   'cache-dir': nonEmpty('where the cache is', 'directory', { environment: 'CAIRN_CACHE_DIR' }),
   'no-cache': flag('use no cache'),
-  'cleanup-cache': flag('remove caches that have not been used for long'),
   compression: choice('how hard to compress', COMPRESSION_MODES, {
     environment: 'CAIRN_COMPRESSION',
   }),
@@ -84,9 +70,6 @@ export const GLOBAL_OPTIONS = {
     },
   ),
   'no-extra-verify': flag('do not check what was compressed and sealed before it is stored'),
-  'limit-upload': integer('most to upload, in KiB/s', 'rate', RATE),
-  'limit-download': integer('most to download, in KiB/s', 'rate', RATE),
-  option: mapped(list('set an option of a storage', 'name=value', { short: 'o' }), readPairs),
   help: flag('show this help', { short: 'h' }),
 } as const
 
@@ -165,26 +148,4 @@ export const INCLUDE_OPTIONS = {
   iinclude: list('the same, whatever the case of letters', 'pattern'),
   'include-file': list('file with patterns to take, one a line', 'file'),
   'iinclude-file': list('the same, whatever the case of letters', 'file'),
-} as const
-
-/** The repository that is copied from, or whose chunker parameters are. */
-export const FROM_OPTIONS = {
-  'from-repo': nonEmpty('where the other repository is', 'repository', {
-    readElsewhere: 'CAIRN_FROM_REPOSITORY',
-  }),
-  'from-repository-file': nonEmpty('file that says where the other repository is', 'file', {
-    readElsewhere: 'CAIRN_FROM_REPOSITORY_FILE',
-  }),
-  'from-password-file': nonEmpty('file to read its password from', 'file', {
-    readElsewhere: 'CAIRN_FROM_PASSWORD_FILE',
-  }),
-  'from-password-command': nonEmpty('command that prints its password', 'command', {
-    readElsewhere: 'CAIRN_FROM_PASSWORD_COMMAND',
-  }),
-  'from-key-file': nonEmpty('file with a raw key of it', 'file', {
-    readElsewhere: 'CAIRN_FROM_KEY_FILE',
-  }),
-  'from-key-hint': nonEmpty('id of its key to try first', 'key', {
-    environment: 'CAIRN_FROM_KEY_HINT',
-  }),
 } as const

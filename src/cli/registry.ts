@@ -41,6 +41,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/backup.ts'),
   ),
   command(
+    'cat',
+    'print an object of the repository',
+    async () => (await import('./options/cat.ts')).CAT,
+    () => import('./commands/cat.ts'),
+  ),
+  command(
     'check',
     'check that all that snapshots need is there',
     async () => (await import('./options/check.ts')).CHECK,
@@ -53,10 +59,22 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/init.ts'),
   ),
   command(
+    'ls',
+    'list the files of a snapshot',
+    async () => (await import('./options/ls.ts')).LS,
+    () => import('./commands/ls.ts'),
+  ),
+  command(
     'restore',
     'write files of a snapshot to a directory',
     async () => (await import('./options/restore.ts')).RESTORE,
     () => import('./commands/restore.ts'),
+  ),
+  command(
+    'snapshots',
+    'list snapshots',
+    async () => (await import('./options/snapshots.ts')).SNAPSHOTS,
+    () => import('./commands/snapshots.ts'),
   ),
   command(
     'version',

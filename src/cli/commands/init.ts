@@ -9,9 +9,6 @@ import { writeJsonLine } from '../render/json-lines.ts'
 import { shortId } from '../../base/ids.ts'
 
 export default async function init(args: InitArguments, context: CommandContext): Promise<number> {
-  if (args.copyChunkerParams) {
-    throw new CairnError('CAIRN_USAGE', '--copy-chunker-params is not supported by this version')
-  }
   const { repositoryVersion } = args
   if (repositoryVersion !== undefined && !['1', 'stable', 'latest'].includes(repositoryVersion)) {
     throw new CairnError('CAIRN_USAGE', `'${repositoryVersion}' is not a version of the format: there is 1`)

@@ -63,9 +63,8 @@ export const BACKUP = defineCommand({
     'ignore-inode': flag('do not take a new inode or ctime for a change', {
       environment: 'CAIRN_IGNORE_INODE',
     }),
-    'trust-mtime': flag('without a cache, take files with the same size and mtime as unchanged'),
     'with-atime': flag('keep the time of last access'),
-    'no-scan': flag('do not count beforehand how much there is'),
+    'no-scan': flag('accepted for scripts written for restic: nothing is counted beforehand'),
     'skip-if-unchanged': flag('make no snapshot if nothing differs from the parent'),
     'read-concurrency': integer('read n files at the same time', 'n', CONCURRENCY, {
       environment: 'CAIRN_READ_CONCURRENCY',

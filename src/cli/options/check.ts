@@ -54,7 +54,6 @@ export const CHECK = defineCommand({
       nonEmpty('read part of the data: n/t, 2.5% or a size', 'subset'),
       readSubset,
     ),
-    'with-cache': flag('believe the cache'),
     ...FILTER_OPTIONS,
   },
   validate(args) {

@@ -1,6 +1,5 @@
 import { type Arguments, defineCommand } from '../command.ts'
-import { choice, flag, size, text, usage } from '../option.ts'
-import { FROM_OPTIONS } from '../options.ts'
+import { choice, size, text } from '../option.ts'
 
 export type InitArguments = Arguments<typeof INIT.options>
 
@@ -27,16 +26,5 @@ export const INIT = defineCommand({
   options: {
     ...NEW_REPOSITORY_OPTIONS,
     'repository-version': text("version of the format: a number, 'stable' or 'latest'", 'version'),
-    'copy-chunker-params': flag('cut files as the other repository does, for copying between them'),
-    ...FROM_OPTIONS,
-  },
-  validate(args) {
-    const from = args.fromRepo ?? args.fromRepositoryFile
-    if (args.copyChunkerParams && args.chunkSize !== undefined) {
-      throw usage('--copy-chunker-params and --chunk-size exclude each other')
-    }
-    if (from !== undefined && !args.copyChunkerParams) {
-      throw usage('--from-repo needs --copy-chunker-params')
-    }
   },
 })

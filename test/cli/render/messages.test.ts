@@ -215,7 +215,7 @@ test('check ends with a verdict and the next step', () => {
     suggest_prune: true,
   })
   expect(lines.join('\n')).toMatch(
-    /repair packs aa bb\n[^]*repair index[^]*prune[^]*2 errors were found$/,
+    /aa\n {2}bb\n[^]*next backup[^]*the index is damaged[^]*nothing needs[^]*2 errors were found$/,
   )
   expect(checkErrorLine('bad \x1b[2J')).toBe('error: "bad \\x1b[2J"')
 })
