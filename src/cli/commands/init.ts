@@ -28,8 +28,7 @@ export default async function init(args: InitArguments, context: CommandContext)
     if (context.quiet) return 0
     context.stdout.write(
       `created cairn repository ${shortId(id)} at ${location}\n\n` +
-        'Please note that knowledge of your password is required to access the repository.\n' +
-        'Losing your password means that your data is irrecoverably lost.\n',
+        'Whoever loses the password or key file that opens it has lost the data in it.\n',
     )
     return 0
   } finally {

@@ -265,8 +265,9 @@ export class Scan {
       return
     }
     if (stat === undefined) {
-      const problem = Object.assign(new Error('it vanished before it could be read'), { code: 'ENOENT' })
-      hooks.onError(path, problem)
+      // A name that came from a listing was there a moment ago; one that the user gave may never be.
+      const message = isNamed ? 'no such file or directory' : 'it vanished before it could be read'
+      hooks.onError(path, Object.assign(new Error(message), { code: 'ENOENT' }))
       return
     }
     if (exclusions.excludesEntry(path, stat) && !(isNamed && stat.type !== 'directory')) return
