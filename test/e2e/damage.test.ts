@@ -28,7 +28,7 @@ const original = new Map<string, Buffer>()
 
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'cairn-damage-'))
-  box = new Box(root)
+  box = new Box(root, false)
   source = box.source
   const random = seeded(7)
   for (let d = 0; d < 5; d++) {

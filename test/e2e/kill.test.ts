@@ -28,7 +28,7 @@ function fill(directory: string, seed: number, files: number): void {
 
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'cairn-kill-'))
-  box = new Box(root)
+  box = new Box(root, false)
   source = box.source
   fill(join(source, 'base'), 1, 300)
 })

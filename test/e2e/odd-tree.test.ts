@@ -98,7 +98,7 @@ function listing(base: Buffer): string[] {
 
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'cairn-odd-'))
-  box = new Box(root)
+  box = new Box(root, false)
   plant(Buffer.from(join(root, 'source')), seeded(3))
 })
 afterAll(() => rmSync(root, { recursive: true, force: true }))

@@ -18,14 +18,26 @@ function fixedEnvironment() {
   const environment = inlineEnvironment()
   return {
     ...environment,
-    clock: { ...environment.clock, wallNs: () => 1_795_219_200_123_456_789n, monotonicMs: () => 1000 },
+    clock: {
+      ...environment.clock,
+      wallNs: () => 1_795_219_200_123_456_789n,
+      monotonicMs: () => 1000,
+    },
     random: {
       bytes: (byteCount: number) =>
         Buffer.concat(
           Array.from({ length: Math.ceil(byteCount / 32) }, () => sha256(Buffer.from([counter++]))),
         ).subarray(0, byteCount),
     },
-    process: { ...environment.process, pid: 42, hostname: 'example', username: 'ann', uid: 0, gid: 0, bootId: '' },
+    process: {
+      ...environment.process,
+      pid: 42,
+      hostname: 'example',
+      username: 'ann',
+      uid: 0,
+      gid: 0,
+      bootId: '',
+    },
   }
 }
 
@@ -57,7 +69,9 @@ async function exampleRepository(): Promise<MemoryBackend> {
 function exampleOfDocument(): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>()
   const section = FORMAT.slice(FORMAT.indexOf('## 23. Worked examples'))
-  for (const [, path, hex] of section.matchAll(/^### `([a-z]+\/\S+)`\n\n```\n([0-9a-f\n]+)```$/gm)) {
+  for (const [, path, hex] of section.matchAll(
+    /^### `([a-z]+\/\S+)`\n\n```\n([0-9a-f\n]+)```$/gm,
+  )) {
     const kind = path?.split('/')[0] ?? ''
     const bytes = Buffer.from((hex ?? '').replaceAll('\n', ''), 'hex')
     files.set(`${kind}/${path?.split('/').at(-1) ?? ''}`, bytes)

@@ -47,10 +47,7 @@ export async function open(
   onWarning: (message: string) => void = () => {},
 ): Promise<Repository> {
   const { clock, random, process } = environment
-  return await Repository.open(
-    { backend, clock, random, process },
-    { secret: SECRET, onWarning },
-  )
+  return await Repository.open({ backend, clock, random, process }, { secret: SECRET, onWarning })
 }
 
 function sha256Hex(bytes: Uint8Array): string {
@@ -98,7 +95,13 @@ export async function backUp(
     scanCache: undefined,
     cacheDirectory: undefined,
     input: { kind: 'paths', paths: [byteStringOf(path)], workingDirectory: '/' },
-    exclusions: { patterns: [], tags: [], largerThan: undefined, oneFileSystem: false, forbidden: [] },
+    exclusions: {
+      patterns: [],
+      tags: [],
+      largerThan: undefined,
+      oneFileSystem: false,
+      forbidden: [],
+    },
     excludePatterns: [],
     tags: [],
     hostname: 'host',
@@ -126,7 +129,11 @@ export async function contentsOf(
   snapshot: Snapshot,
   below = '',
 ): Promise<Map<ByteString, string>> {
-  const opened = await openIndex(repository, { cacheDirectory: undefined, bulk: true, readOrphans: true })
+  const opened = await openIndex(repository, {
+    cacheDirectory: undefined,
+    bulk: true,
+    readOrphans: true,
+  })
   const blobs = new BlobReader(repository, opened.index)
   const found = new Map<ByteString, string>()
   const root = snapshot.content?.root

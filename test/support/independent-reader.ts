@@ -3,7 +3,14 @@
  * snapshot from a map of files. If it and src disagree, one of the two, or the document, is wrong.
  */
 
-import { createDecipheriv, createHash, createPrivateKey, createPublicKey, diffieHellman, verify } from 'node:crypto'
+import {
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  verify,
+} from 'node:crypto'
 import { createRequire } from 'node:module'
 import { blake3 } from '@noble/hashes/blake3.js'
 
@@ -24,7 +31,13 @@ const N = (domain: number, offset: number) => {
   return nonce
 }
 
-function openAead(id: number, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array) {
+function openAead(
+  id: number,
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+  sealed: Uint8Array,
+) {
   const decipher =
     id === 1
       ? createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: 16 })
@@ -162,10 +175,7 @@ function unlock(files: Files, keyFile: Uint8Array): { keys: Keys; authors: Map<s
   const boxBytes = Buffer.from(config.box, 'base64')
   const [settings] = cbor(openAead(1, boxKey, Buffer.alloc(12), none, boxBytes), 0)
   const authors = new Map(
-    (mapOf(settings).get(0) as Cbor[][]).map((a) => [
-      bytesOf(a[0]).toString('hex'),
-      bytesOf(a[1]),
-    ]),
+    (mapOf(settings).get(0) as Cbor[][]).map((a) => [bytesOf(a[0]).toString('hex'), bytesOf(a[1])]),
   )
   return {
     keys: {
@@ -217,7 +227,9 @@ function readPack(bytes: Buffer, keys: Keys, blobs: Map<string, Buffer>): void {
   for (let s = 0; s < segments; s++) {
     const at = 8 + 20 * s
     const offset = directory.readUInt32LE(at) * 64
-    const [stored, plainBytes, count] = [4, 8, 12].map((field) => directory.readUInt32LE(at + field))
+    const [stored, plainBytes, count] = [4, 8, 12].map((field) =>
+      directory.readUInt32LE(at + field),
+    )
     const header = openAead(aead, key, N(1, offset), none, bytes.subarray(offset, offset + 64))
     const bodyEnd = offset + 64 + Math.ceil(((stored ?? 0) + 16) / 64) * 64
     const body = openAead(aead, key, N(2, offset), header, bytes.subarray(offset + 64, bodyEnd))
@@ -254,7 +266,9 @@ export function restoreByDocument(files: Files, keyFile: Uint8Array): Map<string
   const shared = x25519(keys.seal, sealed.subarray(0, 32))
   const head = sealed.subarray(0, 64)
   const bodyKey = D('snapshot body', join(keys.psk, shared, keys.sealPublic, head, keys.repo))
-  const content = mapOf(cbor(openAead(snapshot[9] ?? 0, bodyKey, N(0, 0), none, sealed.subarray(64)), 0)[0])
+  const content = mapOf(
+    cbor(openAead(snapshot[9] ?? 0, bodyKey, N(0, 0), none, sealed.subarray(64)), 0)[0],
+  )
   const indexed = folder('index').map((bytes) => openObject(bytes, 1, keys, authors))
   if (!indexed.every((body) => body[0] === 1)) throw new Error('index version')
   const blobs = new Map<string, Buffer>()

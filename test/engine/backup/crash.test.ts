@@ -134,9 +134,7 @@ test('A15 B33: what complete packs hold is not stored again after a kill, index 
       .slice(packsBefore)
     const completeBytes = complete.reduce((sum, [, bytes]) => sum + bytes.length, 0)
     const report = await backUp(disk, join(root, 'two'))
-    expect(report.bytesAdded).toBeLessThanOrEqual(
-      expected.bytesAdded - completeBytes * 0.9 + 4096,
-    )
+    expect(report.bytesAdded).toBeLessThanOrEqual(expected.bytesAdded - completeBytes * 0.9 + 4096)
   }
 })
 
