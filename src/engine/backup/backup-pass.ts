@@ -192,7 +192,9 @@ export class BackupPass {
     const result = scan?.result
     if (result === undefined) throw new CairnError('CAIRN_FAILED', 'the scan has no result')
     this.#isUnchanged = result.isUnchanged
-    this.#totals.requireSomething()
+    if (scan?.sourcesFound === 0) {
+      throw new CairnError('CAIRN_FAILED', 'cannot back up: none of the sources could be read')
+    }
     await this.#writer?.finish()
     return result.root
   }

@@ -1,7 +1,6 @@
 /** Counts what a backup does, for its progress and its summary. */
 
 import type { ByteString } from '../../base/bytes.ts'
-import { CairnError } from '../../base/errors.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import type { SourceFiles } from '../../source/source-files.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
@@ -38,7 +37,6 @@ export class BackupTotals {
   #bytesUnchanged = 0
   #errors = 0
   #reportedMs = Number.NEGATIVE_INFINITY
-  #entries = 0
   #estimate: { readonly files: number; readonly bytes: number } | undefined
 
   constructor(options: BackupOptions) {
@@ -55,7 +53,6 @@ export class BackupTotals {
     const { stat, action } = item
     this.#uids.add(stat.uid)
     this.#gids.add(stat.gid)
-    this.#entries++
     if (item.isDirectory) this.#directories[action]++
     else if (stat.type === 'file') {
       this.#files[action]++
@@ -86,12 +83,6 @@ export class BackupTotals {
       errorCount: this.#errors,
       currentFiles: waiting.slice(0, NAMES_SHOWN).map(({ path }) => path),
     })
-  }
-
-  /** A run that found none of its sources has nothing to make a snapshot of. */
-  requireSomething(): void {
-    if (this.#entries > 0 || this.#errors === 0) return
-    throw new CairnError('CAIRN_FAILED', 'cannot back up: none of the sources could be read')
   }
 
   /** The entry of a stream, which no scan has seen. */

@@ -162,6 +162,8 @@ export class Scan {
   #stalled = new Set<Frame>()
   /** Slots that came up and are not in a tree yet: bounds memory. */
   openSlots = 0
+  /** How many of the sources that were asked for are there. */
+  sourcesFound = 0
   #result: { root: NodeRoot; isUnchanged: boolean } | undefined
 
   constructor(root: SourceNode, options: ScanOptions) {
@@ -169,6 +171,7 @@ export class Scan {
     const offset = options.cache?.rootOffset ?? 0
     const frame = this.#enter(root, undefined, undefined, offset, undefined)
     if (frame !== undefined) this.#stack.push(frame)
+    if (frame !== undefined && root.children === undefined) this.sourcesFound++
   }
 
   /** Whether every name has come up; files may still be out. */
@@ -271,6 +274,8 @@ export class Scan {
       return
     }
     if (exclusions.excludesEntry(path, stat) && !(isNamed && stat.type !== 'directory')) return
+    const node = frame.children?.get(name)
+    if (node !== undefined && node.children === undefined) this.sourcesFound++
     const row = this.#findRow(frame, name)
     const slot: Slot = {
       state: 'open',
