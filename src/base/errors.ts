@@ -71,11 +71,17 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   }
 }
 
+/** What an error says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message
+  return typeof error === 'string' ? error : JSON.stringify(error)
+}
+
 /** The whole chain of messages of `error`, outermost first, joined by colons, each once. */
 export function errorChain(error: unknown): string {
   const parts: string[] = []
   for (let at: unknown = error, depth = 0; at !== undefined && depth < 8; depth++) {
-    const message = at instanceof Error ? at.message : String(at)
+    const message = messageOf(at)
     if (!parts.some((part) => part.includes(message))) parts.push(message)
     at = at instanceof Error ? at.cause : undefined
   }

@@ -94,7 +94,12 @@ export function isBlobType(value: number): value is BlobType {
 }
 
 /** Writes one row of the table at `at`. */
-export function writeSegmentRow(into: Uint8Array, at: number, type: BlobType, length: number): void {
+export function writeSegmentRow(
+  into: Uint8Array,
+  at: number,
+  type: BlobType,
+  length: number,
+): void {
   into[at] = type
   into[at + 1] = length & 0xff
   into[at + 2] = (length >>> 8) & 0xff

@@ -62,7 +62,11 @@ function writeHead(out: CborWriter, fieldCount: number): void {
 }
 
 /** Reads the fields of a version 1 map; unknown keys of 0 and up are passed over. */
-function readFields(body: Uint8Array, what: string, field: (reader: CborReader, key: number) => boolean) {
+function readFields(
+  body: Uint8Array,
+  what: string,
+  field: (reader: CborReader, key: number) => boolean,
+) {
   const reader = new CborReader(body, what)
   let version = 0
   reader.map((key) => {

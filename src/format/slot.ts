@@ -7,8 +7,20 @@ import { CborReader, CborWriter } from './cbor.ts'
 import { LIMIT, ROLE, type Role } from './constants.ts'
 
 export type SlotKdf =
-  | { readonly n: 'scrypt'; readonly N: number; readonly r: number; readonly p: number; readonly salt: string }
-  | { readonly n: 'argon2id'; readonly m: number; readonly t: number; readonly p: number; readonly salt: string }
+  | {
+      readonly n: 'scrypt'
+      readonly N: number
+      readonly r: number
+      readonly p: number
+      readonly salt: string
+    }
+  | {
+      readonly n: 'argon2id'
+      readonly m: number
+      readonly t: number
+      readonly p: number
+      readonly salt: string
+    }
   | { readonly n: 'raw'; readonly salt: string }
 
 export interface SlotHead {
@@ -141,9 +153,7 @@ export function encodeSlotPayload(payload: SlotPayload): Uint8Array {
   out.bytes(payload.authorSeed)
   out.integer(7)
   out.text(payload.label)
-  const padded = new Uint8Array(
-    Math.ceil(out.length / PAYLOAD_STEP_BYTES) * PAYLOAD_STEP_BYTES,
-  )
+  const padded = new Uint8Array(Math.ceil(out.length / PAYLOAD_STEP_BYTES) * PAYLOAD_STEP_BYTES)
   padded.set(out.view())
   return padded
 }

@@ -288,7 +288,9 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
     if (reads <= 1) return READ_STATUS.ok
     const after = file.statNow()
     const isSame =
-      after.size === before.size && after.mtimeNs === before.mtimeNs && after.ctimeNs === before.ctimeNs
+      after.size === before.size &&
+      after.mtimeNs === before.mtimeNs &&
+      after.ctimeNs === before.ctimeNs
     return isSame ? READ_STATUS.ok : READ_STATUS.changed
   }
 

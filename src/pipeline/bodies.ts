@@ -29,6 +29,7 @@ const FACTORIES: { [P in Purpose]: () => Promise<Factories[P]> } = {
 /** Loads the code of a body, so that creating it is quick. */
 export async function loadBody(purpose: Purpose): Promise<void> {
   await FACTORIES[purpose]()
+  if (purpose === 'restore') await (await import('./restore-body.ts')).warmUp()
 }
 
 export async function createBody<P extends Purpose>(

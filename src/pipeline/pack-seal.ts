@@ -6,7 +6,13 @@ import type { Clock, Randomness } from '../base/seams.ts'
 import { type Aead, AEAD, createAead } from '../crypto/aead.ts'
 import type { Blake3 } from '../crypto/blake3.ts'
 import { ephemeral, sharedSecret } from '../crypto/exchange.ts'
-import { type EpochKeys, hedgedSalt, keyCommit, packKey, packKeyFor } from '../crypto/key-hierarchy.ts'
+import {
+  type EpochKeys,
+  hedgedSalt,
+  keyCommit,
+  packKey,
+  packKeyFor,
+} from '../crypto/key-hierarchy.ts'
 import { OBJECT_KIND } from '../format/constants.ts'
 import { decodePreamble, encodePreamble, PREAMBLE_BOUND_BYTES } from '../format/preamble.ts'
 import type { WriteKeys } from './keys.ts'
@@ -52,7 +58,10 @@ export function newPackSeal(
   })
   const shared = sharedSecret(pair.secretKey, keys.sealPublic)
   if (shared === undefined) {
-    throw new CairnError('CAIRN_CORRUPT', 'cannot seal pack: the public key in the config is unusable')
+    throw new CairnError(
+      'CAIRN_CORRUPT',
+      'cannot seal pack: the public key in the config is unusable',
+    )
   }
   const bound = preamble.subarray(0, PREAMBLE_BOUND_BYTES)
   const key = packKey(keys.packPsk, shared, keys.sealPublic, bound)

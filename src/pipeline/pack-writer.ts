@@ -27,7 +27,12 @@ import {
 } from '../format/constants.ts'
 import { DirectoryBuilder } from '../format/directory.ts'
 import { padme } from '../format/padme.ts'
-import { encodeSegmentHeader, readSegmentTable, segmentBodyBytes, writeSegmentRow } from '../format/segment.ts'
+import {
+  encodeSegmentHeader,
+  readSegmentTable,
+  segmentBodyBytes,
+  writeSegmentRow,
+} from '../format/segment.ts'
 import { BlobIdentifier, type WriteKeys } from './keys.ts'
 import { AeadSet, type Entropy, newPackSeal, type PackSeal } from './pack-seal.ts'
 import { SegmentReader } from './segment-reader.ts'

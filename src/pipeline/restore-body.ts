@@ -1,7 +1,7 @@
 /**
  * What a worker does in a restore: opens segments once, checks every blob against its id, and writes
  * the files it is made of. A file is written by one worker as a whole and gets its name when it is
- * whole; blobs of files that span jobs go back to the owner, who puts those together.
+ * whole; files that span jobs belong to the owner of the pool, who opens and names them.
  *
  * No byte that does not have its id is ever written. A file that misses a blob is taken back and told.
  */
@@ -10,6 +10,7 @@ import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3, prepareBlake3 } from '../crypto/blake3.ts'
 import { BLOB_TYPE, SEGMENT_ALIGN_BYTES } from '../format/constants.ts'
+import { libc } from '../source/libc.ts'
 import type { Target } from '../source/target-files.ts'
 import { nodeTargetFiles } from '../source/node-target-files.ts'
 import { BlobIdentifier } from './keys.ts'
@@ -23,7 +24,7 @@ import {
   type RestoreResult,
   ROW_COLUMNS,
   SEGMENT_COLUMNS,
-  TO_SPILL,
+  SHARED_FILE,
   type WriteJob,
 } from './restore-job.ts'
 import { PackRanges } from './restore-packs.ts'
@@ -31,6 +32,13 @@ import { SegmentReader } from './segment-reader.ts'
 import type { BodyHost, WorkBody } from './work-pool.ts'
 
 export type { RestoreInit, RestoreJob, RestoreResult } from './restore-job.ts'
+
+/** Loads the native parts: for a thread that has nothing else to do while keys are derived. */
+export async function warmUp(): Promise<void> {
+  libc()
+  loadZstd()
+  await prepareBlake3()
+}
 
 export async function createRestoreBody(
   init: RestoreInit,
@@ -104,9 +112,9 @@ class RestoreBody implements WorkBody<RestoreJob, RestoreResult> {
     } finally {
       writers.discardOpen()
     }
-    const { statuses, unset, reports } = writers
+    const { statuses, unset, reports, sharedFailures } = writers
     const damagedRows = Uint32Array.from(this.#damagedRows)
-    return { statuses, unset, reports, damagedRows, damage: this.#damage, spill: job.spill }
+    return { statuses, unset, reports, damagedRows, damage: this.#damage, sharedFailures }
   }
 
   #restoreSegment(job: WriteJob, wanted: WantedSegment, writers: FileWriters): void {
@@ -161,17 +169,17 @@ class RestoreBody implements WorkBody<RestoreJob, RestoreResult> {
   #fail(job: WriteJob, row: number, writers: FileWriters, problem: string): void {
     this.#damagedRows.push(row)
     this.#damage.push(problem)
-    const file = job.rows[row * ROW_COLUMNS + 2] ?? TO_SPILL
-    if (file !== TO_SPILL) writers.markDamaged(file)
+    const file = job.rows[row * ROW_COLUMNS + 2] ?? SHARED_FILE
+    if (file < SHARED_FILE) writers.markDamaged(file)
   }
 
   #put(job: WriteJob, row: number, plain: Uint8Array, writers: FileWriters): void {
     const offset = job.rows[row * ROW_COLUMNS] ?? 0
     const length = job.rows[row * ROW_COLUMNS + 1] ?? 0
-    const file = job.rows[row * ROW_COLUMNS + 2] ?? TO_SPILL
+    const file = job.rows[row * ROW_COLUMNS + 2] ?? SHARED_FILE
     const position = job.positions[row] ?? 0
-    if (file === TO_SPILL) job.spill.set(plain.subarray(offset, offset + length), position)
-    else writers.write(file, plain, { offset, length, position })
+    if (file < SHARED_FILE) writers.write(file, plain, { offset, length, position })
+    else writers.writeShared(file - SHARED_FILE, plain, { offset, length, position })
   }
 }
 

@@ -41,7 +41,7 @@ export class FileComparison {
       this.#compare(job, { file, path, references }, out)
     }
     const { statuses, unset, reports } = out
-    const none = { damagedRows: new Uint32Array(), damage: [], spill: new Uint8Array() }
+    const none = { damagedRows: new Uint32Array(), damage: [], sharedFailures: [] }
     return { statuses, unset, reports, ...none }
   }
 

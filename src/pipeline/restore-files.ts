@@ -8,6 +8,7 @@ import {
   FILE_STATUS,
   type FileReport,
   metadataOf,
+  type SharedFailure,
   UNSET,
   type WriteJob,
 } from './restore-job.ts'
@@ -39,11 +40,17 @@ export class FileReports {
 
   /** Records a failure of the file system; anything else is a mistake of cairn's and is thrown. */
   addFailure(file: number, error: unknown, status: number = FILE_STATUS.failed): void {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (error instanceof CairnError || code === undefined || code.startsWith('ERR_')) throw error
+    const { code, message } = fileSystemError(error)
     this.statuses[file] = status
     this.reports.push({ file, what: 'content', code, message })
   }
+}
+
+/** What the file system said; anything else is a mistake of cairn's and is thrown. */
+function fileSystemError(error: unknown): { readonly code: string; readonly message: string } {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (error instanceof CairnError || code === undefined || code.startsWith('ERR_')) throw error
+  return { code, message }
 }
 
 export class FileWriters extends FileReports {
@@ -54,6 +61,8 @@ export class FileWriters extends FileReports {
   /** Rows that each file still waits for. */
   readonly #rowsLeft: Uint32Array
   readonly #open = new Map<number, TargetFile>()
+  readonly #givenUp = new Set<number>()
+  readonly sharedFailures: SharedFailure[] = []
 
   constructor(target: Target, job: WriteJob, sparse: boolean) {
     super(job.rowCounts.length)
@@ -98,6 +107,22 @@ export class FileWriters extends FileReports {
     const rowsLeft = (this.#rowsLeft[file] ?? 1) - 1
     this.#rowsLeft[file] = rowsLeft
     if (rowsLeft === 0) this.#finish(file)
+  }
+
+  /** Writes into a file that is not of this job alone. After a failure its other rows are left out. */
+  writeShared(number: number, bytes: Uint8Array, range: WrittenRange): void {
+    const shared = this.#job.shared[number] ?? -1
+    if (shared < 0 || this.#givenUp.has(number)) return
+    try {
+      if (!this.#sparse) return this.#target.writeShared(shared, bytes, range)
+      const write = (from: Uint8Array, offset: number, length: number, position: number) =>
+        this.#target.writeShared(shared, from, { offset, length, position })
+      writeAroundZeros({ write }, bytes, range)
+    } catch (error) {
+      const { code, message } = fileSystemError(error)
+      this.#givenUp.add(number)
+      this.sharedFailures.push({ shared: number, code, message })
+    }
   }
 
   #writeWhole(file: number, content: Uint8Array): void {

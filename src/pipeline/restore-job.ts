@@ -33,7 +33,7 @@ export interface FileColumns {
   readonly times: Float64Array
 }
 
-/** Writes files that are whole within the job, and copies other wanted blobs into `spill`. */
+/** Writes files that are whole within the job, and blobs into files that the owner puts together. */
 export interface WriteJob {
   readonly kind: 'write'
   readonly files: FileColumns
@@ -49,17 +49,21 @@ export interface WriteJob {
   readonly segments: Uint32Array
   /** 32 bytes per row. */
   readonly ids: Uint8Array
-  /** ROW_COLUMNS each, by segment and offset: offset in the plaintext, length, file or TO_SPILL. */
+  /**
+   * ROW_COLUMNS each, by segment and offset: offset in the plaintext, length, file; for a number in
+   * `shared` the file is that and SHARED_FILE.
+   */
   readonly rows: Uint32Array
-  /** Per row: where in the file, or in `spill`. */
+  /** Per row: where in the file. */
   readonly positions: Float64Array
-  readonly spill: Uint8Array
+  /** Files of the owner's, by `TargetFile.shared`, open until the result is there; -1: given up. */
+  readonly shared: Int32Array
 }
 
 export const SEGMENT_COLUMNS = 6
 export const ROW_COLUMNS = 3
-/** A row that goes to `spill` instead of a file. */
-export const TO_SPILL = 0xffff_ffff
+/** Added to the number of a file that the owner puts together. */
+export const SHARED_FILE = 0x8000_0000
 /** A segment that neither the pack's path nor `sealed` has: it counts as damaged. */
 export const NOT_LOADED = 0xffff_ffff
 
@@ -114,8 +118,14 @@ export interface RestoreResult {
   /** Numbers of rows whose blob could not be had, and for each of them why. */
   readonly damagedRows: Uint32Array
   readonly damage: readonly string[]
-  /** That of the job. */
-  readonly spill: Uint8Array
+  /** Files of `shared` that could not be written, and why. */
+  readonly sharedFailures: readonly SharedFailure[]
+}
+
+export interface SharedFailure {
+  readonly shared: number
+  readonly code: string
+  readonly message: string
 }
 
 export const NO_OWNER = 0xffff_ffff

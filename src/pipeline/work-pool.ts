@@ -194,10 +194,7 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
     else waiting.reject(revive(message.failure))
   }
 
-  async run(
-    job: Purposes[P]['job'],
-    options: RunOptions = {},
-  ): Promise<Purposes[P]['result']> {
+  async run(job: Purposes[P]['job'], options: RunOptions = {}): Promise<Purposes[P]['result']> {
     // Messages keep their order: what is sent before the threads are ready would come first.
     if (!this.#isReady) await this.#ready
     if (this.#failure !== undefined) throw this.#failure

@@ -1,7 +1,7 @@
 /** What a worker thread runs: a body, fed by messages. Every thread loads what this file imports. */
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { BugError, CairnError } from '../base/errors.ts'
+import { BugError, CairnError, messageOf } from '../base/errors.ts'
 import { nodeClock, nodeRandomness } from '../base/node-seams.ts'
 import { nodeSourceFiles } from '../source/node-source-files.ts'
 import { createBody, loadBody, type Purpose, type Purposes } from './bodies.ts'
@@ -10,7 +10,7 @@ import type { FromThread, ThreadFailure, ToThread, WorkBody } from './work-pool.
 function describe(error: unknown): ThreadFailure {
   const messages: string[] = []
   for (let at: unknown = error, depth = 0; at !== undefined && depth < 8; depth++) {
-    messages.push(at instanceof Error ? at.message : String(at))
+    messages.push(messageOf(at))
     at = at instanceof Error ? at.cause : undefined
   }
   const code = error instanceof CairnError ? error.code : undefined
@@ -69,7 +69,8 @@ function transferable(result: unknown): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>()
   if (typeof result === 'object' && result !== null) {
     for (const value of Object.values(result)) {
-      if (ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer) buffers.add(value.buffer)
+      if (ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer)
+        buffers.add(value.buffer)
     }
   }
   return [...buffers]

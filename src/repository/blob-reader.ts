@@ -58,7 +58,10 @@ export class BlobReader {
     }
     const blob = shortId(blobIdOf(id))
     if (problems.length === 0) {
-      throw new CairnError('CAIRN_CORRUPT', `blob ${blob} is missing: no index file and pack has it`)
+      throw new CairnError(
+        'CAIRN_CORRUPT',
+        `blob ${blob} is missing: no index file and pack has it`,
+      )
     }
     throw new CairnError('CAIRN_CORRUPT', `blob ${blob} is damaged`, { cause: problems[0] })
   }

@@ -90,7 +90,10 @@ async function requireUnused(backend: Backend, signal: AbortSignal | undefined):
       kind === 'config'
         ? 'there is a repository already'
         : `there are files in '${kind}' but no config; this is a damaged repository, do not create another in its place`
-    throw new CairnError('CAIRN_FAILED', `cannot create repository at '${backend.location}': ${problem}`)
+    throw new CairnError(
+      'CAIRN_FAILED',
+      `cannot create repository at '${backend.location}': ${problem}`,
+    )
   }
 }
 
@@ -157,7 +160,9 @@ export async function createRepository(
   await backend.flush(operation)
   await backend.save(config, configBytes, operation)
   await backend.flush(operation)
-  const others = (await backend.list('config', operation)).filter(({ name }) => name !== config.name)
+  const others = (await backend.list('config', operation)).filter(
+    ({ name }) => name !== config.name,
+  )
   if (others.length > 0) {
     await backend.remove(config, operation)
     await backend.remove(slot, operation)

@@ -174,11 +174,7 @@ export class ObjectSeal {
   }
 }
 
-function decompress(
-  padded: Uint8Array,
-  zstd: Zstd,
-  fail: (problem: string) => never,
-): Uint8Array {
+function decompress(padded: Uint8Array, zstd: Zstd, fail: (problem: string) => never): Uint8Array {
   const buffer = Buffer.from(padded.buffer, padded.byteOffset, padded.byteLength)
   if (buffer.length < HEAD_BYTES) fail('it is too short')
   const plainBytes = buffer.readUInt32LE(4)
@@ -198,4 +194,3 @@ function decompress(
   }
   return plain
 }
-

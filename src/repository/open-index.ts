@@ -93,7 +93,9 @@ async function addOrphans(
       await index.add([{ name, byteCount, verified: false, author, preamble, directory }])
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-      repository.warn(`pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`)
+      repository.warn(
+        `pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`,
+      )
     }
   }
 }

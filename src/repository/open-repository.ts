@@ -5,7 +5,12 @@ import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { type FileName, shortId } from '../base/ids.ts'
 import { AEAD, createAead, positionNonce } from '../crypto/aead.ts'
 import { derive } from '../crypto/derive.ts'
-import { type ConfigBox, type DecodedConfig, decodeConfig, decodeConfigBox } from '../format/config.ts'
+import {
+  type ConfigBox,
+  type DecodedConfig,
+  decodeConfig,
+  decodeConfigBox,
+} from '../format/config.ts'
 import { LIMIT } from '../format/constants.ts'
 import { decodeSlot, type Slot, type SlotPayload } from '../format/slot.ts'
 import type { Backend } from '../storage/backend.ts'
@@ -50,11 +55,15 @@ async function loadAll<T>(
     try {
       const bytes = await backend.load({ kind, name }, undefined, operation)
       if (bytes === undefined) continue
-      if (nameOf(bytes) !== name) throw new CairnError('CAIRN_CORRUPT', 'its bytes do not have its name')
+      if (nameOf(bytes) !== name)
+        throw new CairnError('CAIRN_CORRUPT', 'its bytes do not have its name')
       loaded.push({ name, value: decode(bytes) })
     } catch (error) {
-      if (!isCairnError(error, 'CAIRN_CORRUPT') && !isCairnError(error, 'CAIRN_FORMAT_TOO_NEW')) throw error
-      failure = new CairnError(error.code, `${kind}/${shortId(name)} cannot be used`, { cause: error })
+      if (!isCairnError(error, 'CAIRN_CORRUPT') && !isCairnError(error, 'CAIRN_FORMAT_TOO_NEW'))
+        throw error
+      failure = new CairnError(error.code, `${kind}/${shortId(name)} cannot be used`, {
+        cause: error,
+      })
       options.onWarning?.(`${kind}/${shortId(name)} cannot be used: ${errorChain(error)}`)
     }
   }
@@ -133,7 +142,8 @@ function candidates(
     if (!equalBytes(config.repositoryId, repositoryId)) continue
     const keyring = keyringOf(slot.value, config)
     if (typeof keyring === 'string') warn(`config ${shortId(name)} is not in force: ${keyring}`)
-    else if (!isConfigSigned(config, keyring)) warn(`config ${shortId(name)} is not in force: its signature is not valid`)
+    else if (!isConfigSigned(config, keyring))
+      warn(`config ${shortId(name)} is not in force: its signature is not valid`)
     else good.push({ name, config, keyring })
   }
   good.sort((a, b) => b.config.revision - a.config.revision)
@@ -158,7 +168,8 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
   const usable = slots.filter(({ name }) => listed.has(name)).sort(byHint(options.keyHint))
   const found = new Set(slots.map(({ name }) => name))
   for (const name of listed) {
-    if (!found.has(name)) warn(`key ${shortId(name)}, which the config lists, is missing or damaged`)
+    if (!found.has(name))
+      warn(`key ${shortId(name)}, which the config lists, is missing or damaged`)
   }
   if (usable.length === 0) {
     throw new CairnError(

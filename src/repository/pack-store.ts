@@ -76,11 +76,7 @@ export class PackStore {
     this.#saving.add(saving)
   }
 
-  async #save(
-    pack: SealedPack,
-    indexed: IndexedPack,
-    worker: number | undefined,
-  ): Promise<void> {
+  async #save(pack: SealedPack, indexed: IndexedPack, worker: number | undefined): Promise<void> {
     const { repository, signal, onSaved, dryRun } = this.#options
     if (dryRun !== true) {
       const bytes = new Uint8Array(pack.buffer, 0, pack.byteCount)

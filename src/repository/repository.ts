@@ -206,15 +206,20 @@ export class Repository {
   }
 
   #warnDamage(file: DamagedFile): void {
-    this.#warn(`${file.kind}/${shortId(file.name)} is damaged and left out: ${errorChain(file.error)}`)
+    this.#warn(
+      `${file.kind}/${shortId(file.name)} is damaged and left out: ${errorChain(file.error)}`,
+    )
   }
 
   /** All valid tombstones. */
-  async tombstones(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<
-    { readonly id: Uint8Array; readonly tombstone: Tombstone }[]
-  > {
+  async tombstones(
+    options: Parameters<Repository['loadObjects']>[1] = {},
+  ): Promise<{ readonly id: Uint8Array; readonly tombstone: Tombstone }[]> {
     const objects = await this.loadObjects('retired', options)
-    return objects.map(({ body, logicalId }) => ({ id: logicalId, tombstone: decodeTombstone(body) }))
+    return objects.map(({ body, logicalId }) => ({
+      id: logicalId,
+      tombstone: decodeTombstone(body),
+    }))
   }
 
   /**

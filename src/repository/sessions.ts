@@ -93,5 +93,8 @@ export async function listSessions(
     }
   }
   bySession.delete(toHex(repository.sessionId))
-  return [...bySession.values()].map((seen) => ({ ...seen, isAlive: isAlive(seen.beat, repository) }))
+  return [...bySession.values()].map((seen) => ({
+    ...seen,
+    isAlive: isAlive(seen.beat, repository),
+  }))
 }

@@ -37,10 +37,7 @@ const SEALED_HEAD_BYTES = 64
 const NONCE = positionNonce(0, 0)
 
 function bodyKey(keys: EpochKeys, shared: Uint8Array, head: Uint8Array, repositoryId: Uint8Array) {
-  return derive(
-    'snapshot body',
-    concat(keys.packPsk, shared, keys.sealPublic, head, repositoryId),
-  )
+  return derive('snapshot body', concat(keys.packPsk, shared, keys.sealPublic, head, repositoryId))
 }
 
 const aeads = new AeadSet()

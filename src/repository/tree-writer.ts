@@ -25,7 +25,9 @@ import {
 export type SaveBlob = (type: BlobType, bytes: Uint8Array) => Uint8Array
 
 function tailNumber(id: Uint8Array): number {
-  return ((id[28] ?? 0) | ((id[29] ?? 0) << 8) | ((id[30] ?? 0) << 16) | ((id[31] ?? 0) << 24)) >>> 0
+  return (
+    ((id[28] ?? 0) | ((id[29] ?? 0) << 8) | ((id[30] ?? 0) << 16) | ((id[31] ?? 0) << 24)) >>> 0
+  )
 }
 
 /** The levels of inner nodes above the leaves. */
@@ -39,7 +41,10 @@ class InnerLevels {
 
   add(row: InnerRow, level = 0): void {
     if (level >= LIMIT.treeHeightMax) {
-      throw new CairnError('CAIRN_FAILED', 'a directory or file has more parts than the format holds')
+      throw new CairnError(
+        'CAIRN_FAILED',
+        'a directory or file has more parts than the format holds',
+      )
     }
     let rows = this.#levels[level]
     if (rows === undefined) this.#levels[level] = rows = []

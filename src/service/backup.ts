@@ -72,7 +72,8 @@ export type { BackupListener, BackupReport }
 function forbiddenDirectories(access: Access, cachePath: string | undefined) {
   const found: { dev: bigint; ino: bigint; what: string }[] = []
   const add = (path: string | undefined, what: string) => {
-    const stat = path === undefined ? undefined : lstatSync(path, { bigint: true, throwIfNoEntry: false })
+    const stat =
+      path === undefined ? undefined : lstatSync(path, { bigint: true, throwIfNoEntry: false })
     if (stat?.isDirectory()) found.push({ dev: stat.dev, ino: stat.ino, what })
   }
   add(access.path, 'the repository')
@@ -116,7 +117,10 @@ async function* commandOutput(command: readonly string[]): AsyncGenerator<Uint8A
   }
   const problem = await ended
   if (problem !== undefined) {
-    throw new CairnError('CAIRN_FAILED', `cannot back up the output of '${program}': ${problem}; no snapshot was made`)
+    throw new CairnError(
+      'CAIRN_FAILED',
+      `cannot back up the output of '${program}': ${problem}; no snapshot was made`,
+    )
   }
 }
 
@@ -133,7 +137,8 @@ function inputOf(args: BackupArguments, access: Access): BackupInput {
     for (const pattern of unmatched) access.warn(`nothing matches '${pattern}' of '${file}'`)
     paths.push(...found)
   }
-  for (const file of args.filesFromVerbatim) paths.push(...parseFilesFromVerbatim(readListFile(file)))
+  for (const file of args.filesFromVerbatim)
+    paths.push(...parseFilesFromVerbatim(readListFile(file)))
   for (const file of args.filesFromRaw) paths.push(...parseFilesFromRaw(readListFile(file)))
   if (paths.length === 0) {
     throw new CairnError('CAIRN_USAGE', 'nothing to back up: the lists name no files')
@@ -194,7 +199,9 @@ export async function runBackup(access: Access, request: BackupRequest): Promise
     environment: access.seams,
     opening,
     scanCache:
-      cache === undefined || cacheName === undefined ? undefined : { files: cache, name: cacheName },
+      cache === undefined || cacheName === undefined
+        ? undefined
+        : { files: cache, name: cacheName },
     cacheDirectory: cache === undefined ? undefined : `${cache.path}/index`,
     input,
     exclusions: exclusionsOf(request, access, cache?.path, matchers),

@@ -12,6 +12,7 @@ import type {
 import type { AtMode } from '../engine/snapshot-reference.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import { ENTRY_TYPE, type NodeRoot } from '../format/tree.ts'
+import { EarlyRestoreThreads } from '../engine/restore/worker-pool.ts'
 import { BlobReader } from '../repository/blob-reader.ts'
 import { openIndex } from '../repository/open-index.ts'
 import { findEntry } from '../repository/tree-reader.ts'
@@ -64,7 +65,10 @@ async function rootOf(blobs: BlobReader, found: FoundSnapshot): Promise<RestoreR
   const path = `/${components.join('/')}`
   const entry = await findEntry(blobs, root, components)
   if (entry === undefined) {
-    throw new CairnError('CAIRN_FAILED', `cannot restore '${found.subpath}': the snapshot has no such path`)
+    throw new CairnError(
+      'CAIRN_FAILED',
+      `cannot restore '${found.subpath}': the snapshot has no such path`,
+    )
   }
   if (entry.type !== ENTRY_TYPE.directory || entry.subtree === undefined) {
     throw new CairnError(
@@ -76,8 +80,22 @@ async function rootOf(blobs: BlobReader, found: FoundSnapshot): Promise<RestoreR
 }
 
 export async function runRestore(access: Access, request: RestoreRequest): Promise<RestoreReport> {
-  const { args, filter, environment, listener } = request
-  const { include, exclude } = restorePatterns(args, environment)
+  const patterns = restorePatterns(request.args, request.environment)
+  const threads = request.args.dryRun ? undefined : EarlyRestoreThreads.start(access.seams)
+  try {
+    return await restoreWith(access, request, patterns, threads)
+  } finally {
+    await threads?.close()
+  }
+}
+
+async function restoreWith(
+  access: Access,
+  request: RestoreRequest,
+  { include, exclude }: ReturnType<typeof restorePatterns>,
+  threads: EarlyRestoreThreads | undefined,
+): Promise<RestoreReport> {
+  const { args, filter, listener } = request
   const repository = await access.open()
   const found = await findSnapshot(repository, args.operands[0] ?? '', {
     filter,
@@ -98,6 +116,7 @@ export async function runRestore(access: Access, request: RestoreRequest): Promi
     const { root, path } = await rootOf(blobs, found)
     return await restoreSnapshot({
       environment: access.seams,
+      ...(threads === undefined ? {} : { threads }),
       repository,
       index: opened.index,
       blobs,

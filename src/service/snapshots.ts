@@ -184,7 +184,11 @@ export function groupSnapshots(
     if (group === undefined) groups.set(text, { key, snapshots: [snapshot] })
     else group.snapshots.push(snapshot)
   }
-  return [...groups].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group)
+  return [...groups.values()].toSorted((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))
+}
+
+function orderOf({ key: { hostname = '', tags = [], paths = [] } }: SnapshotGroup): string {
+  return [hostname, tags.join('\n'), paths.join('\n')].join('\0')
 }
 
 export interface FoundSnapshot {

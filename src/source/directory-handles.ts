@@ -10,6 +10,7 @@
 import { closeSync, constants, lstatSync, openSync } from 'node:fs'
 import { assert } from '../base/errors.ts'
 import type { ByteString } from '../base/bytes.ts'
+import { libc } from './libc.ts'
 import { descriptorPath, type NativePath, nativePath, O_PATH } from './native-path.ts'
 import { errorAbout, systemError } from './system-error.ts'
 import { validateComponent } from './target-files.ts'
@@ -20,6 +21,8 @@ export class Directory {
   readonly descriptor: number
   /** Its path, to put a name behind. */
   readonly prefix: ByteString
+  /** Remembered by unnamed-file.ts. */
+  hasUnnamedFiles: boolean | undefined = undefined
 
   constructor(descriptor: number, prefix: ByteString) {
     this.descriptor = descriptor
@@ -56,6 +59,8 @@ export class DirectoryHandles implements DirectoryAccess {
   readonly root: Directory
   /** By path; the least recently used first. */
   readonly #handles = new Map<ByteString, Directory>()
+  /** The same for all of them: what it has opened, it has to close. */
+  readonly #libc = libc()
   #lastPath: ByteString = ''
   #last: Directory
 
@@ -103,13 +108,7 @@ export class DirectoryHandles implements DirectoryAccess {
 
   #openChild(parent: Directory, name: ByteString, path: ByteString): Directory {
     assertComponent(name)
-    const flags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW
-    let descriptor: number
-    try {
-      descriptor = openSync(parent.path(name), flags)
-    } catch (error) {
-      throw errorAbout(path, error)
-    }
+    const descriptor = this.#openDirectory(parent, name, path)
     const directory = new Directory(descriptor, `${descriptorPath(descriptor)}/`)
     this.#handles.set(path, directory)
     if (this.#handles.size > HANDLES_MAX) {
@@ -117,6 +116,18 @@ export class DirectoryHandles implements DirectoryAccess {
       if (oldest !== undefined) this.#drop(oldest[0], oldest[1])
     }
     return directory
+  }
+
+  #openDirectory(parent: Directory, name: ByteString, path: ByteString): number {
+    const flags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW
+    if (this.#libc !== undefined) {
+      return this.#libc.openat(parent.descriptor, name, { flags, mode: 0, path })
+    }
+    try {
+      return openSync(parent.path(name), flags)
+    } catch (error) {
+      throw errorAbout(path, error)
+    }
   }
 
   pin(directory: Directory): PinnedDirectory {
@@ -136,7 +147,8 @@ export class DirectoryHandles implements DirectoryAccess {
 
   #drop(path: ByteString, directory: Directory): void {
     this.#handles.delete(path)
-    closeSync(directory.descriptor)
+    if (this.#libc !== undefined) this.#libc.close(directory.descriptor, path)
+    else closeSync(directory.descriptor)
     if (this.#last === directory) {
       this.#lastPath = ''
       this.#last = this.root

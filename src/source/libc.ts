@@ -1,12 +1,13 @@
 /**
  * The C library's calls that Node lacks: times in nanoseconds, a rename that replaces nothing, special
- * files. The one place that uses koffi. Every function here throws an error of Node's shape.
+ * files, entries of an open directory, files without a name. The one place that uses koffi. Every function here throws an error of Node's shape.
  *
  * Loaded on first use (about 10 ms a thread). Undefined where there is no such library: callers have
  * a way without it, which is slower or less exact.
  */
 
 import { createRequire } from 'node:module'
+import { constants } from 'node:os'
 import type { ByteString } from '../base/bytes.ts'
 import { errnoError } from './system-error.ts'
 
@@ -34,10 +35,30 @@ export interface Libc {
     | undefined
   /** Makes a FIFO, socket or device: `mode` with its type bits. Undefined in an old C library. */
   readonly mknod: ((path: ByteString, mode: number, device: bigint) => void) | undefined
+  /**
+   * Opens `name` in a directory, closed on exec; `path` is for the error only. The descriptor must be
+   * closed by `close` here: Node keeps a list of those that a worker thread has opened itself.
+   */
+  openat(
+    directory: number,
+    name: ByteString,
+    how: { readonly flags: number; readonly mode: number; readonly path: ByteString },
+  ): number
+  close(descriptor: number, path: ByteString): void
+  /**
+   * Gives the open file `descriptor`, which may have no name yet, this one in a directory. Fails with
+   * EEXIST if there is anything by it.
+   */
+  link(descriptor: number, directory: number, name: ByteString, path: ByteString): void
+  /** The magic number of the file system of an open file, or undefined. */
+  fileSystem(descriptor: number): number | undefined
 }
 
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
+const AT_SYMLINK_FOLLOW = 0x400
+const AT_EMPTY_PATH = 0x1000
+const O_CLOEXEC = 0o2000000
 const RENAME_NOREPLACE = 1
 const UTIME_OMIT = 0x3ffffffen
 const NS_PER_SECOND = 1_000_000_000n
@@ -85,40 +106,26 @@ function openLibrary(koffi: Koffi, name: string): Library | undefined {
 }
 
 /** struct timespec[2]: access then modification time, each seconds and nanoseconds of 64 bits. */
-function packTimes(into: Buffer, atime: TimeNs, mtime: TimeNs): void {
+function packTimes(into: BigInt64Array, atime: TimeNs, mtime: TimeNs): void {
   packTime(into, 0, atime)
-  packTime(into, 16, mtime)
+  packTime(into, 2, mtime)
 }
 
-function packTime(into: Buffer, at: number, time: TimeNs): void {
+function packTime(into: BigInt64Array, at: number, time: TimeNs): void {
   if (time === 'omit') {
-    into.writeBigInt64LE(0n, at)
-    into.writeBigInt64LE(UTIME_OMIT, at + 8)
+    into[at] = 0n
+    into[at + 1] = UTIME_OMIT
     return
   }
   // BigInt division rounds towards zero; the nanoseconds must not be negative.
   const rest = time % NS_PER_SECOND
   const nanoseconds = rest < 0n ? rest + NS_PER_SECOND : rest
-  into.writeBigInt64LE(BigInt.asIntN(64, (time - nanoseconds) / NS_PER_SECOND), at)
-  into.writeBigInt64LE(nanoseconds, at + 8)
+  into[at] = (time - nanoseconds) / NS_PER_SECOND // Which keeps the lowest 64 bits.
+  into[at + 1] = nanoseconds
 }
 
-function bind(koffi: Koffi, library: Library): Libc {
-  const times = Buffer.alloc(32)
-  const scratch = [Buffer.alloc(4_097), Buffer.alloc(4_097)] as const
-
-  /** The path as C has it, in a buffer that the next call with the same `slot` overwrites. */
-  function cString(path: ByteString, slot: 0 | 1): Buffer {
-    const buffer = path.length < 4_097 ? scratch[slot] : Buffer.alloc(path.length + 1)
-    buffer[buffer.write(path, 0, 'latin1')] = 0
-    return buffer
-  }
-
-  /** Must follow the call at once: anything in between may change errno. */
-  function check(result: number, syscall: string, path: ByteString): void {
-    if (result !== 0) throw errnoError(koffi.errno(), syscall, path)
-  }
-
+/** The functions as C declares them. */
+function declare(library: Library) {
   const futimens = library.func('int futimens(int, const uint8_t *)') as (
     descriptor: number,
     times: Buffer,
@@ -145,13 +152,78 @@ function bind(koffi: Koffi, library: Library): Libc {
     | ((path: Buffer, mode: number, device: bigint) => number)
     | undefined
 
+  // Variadic in C; an integer is passed the same way on both architectures.
+  const openat = library.func('int openat(int, const uint8_t *, int, uint)') as (
+    directory: number,
+    name: Buffer,
+    flags: number,
+    mode: number,
+  ) => number
+  const close = library.func('int close(int)') as (descriptor: number) => number
+  const linkat = library.func('int linkat(int, const uint8_t *, int, const uint8_t *, int)') as (
+    fromDirectory: number,
+    from: Buffer,
+    toDirectory: number,
+    to: Buffer,
+    flags: number,
+  ) => number
+  const fstatfs = library.func('int fstatfs(int, uint8_t *)') as (
+    descriptor: number,
+    into: Buffer,
+  ) => number
+  return { futimens, utimensat, renameat2, mknod, openat, close, linkat, fstatfs }
+}
+
+function bind(koffi: Koffi, library: Library): Libc {
+  const timeWords = new BigInt64Array(4)
+  const times = Buffer.from(timeWords.buffer)
+  const scratch = [Buffer.alloc(4_097), Buffer.alloc(4_097)] as const
+
+  /** The path as C has it, in a buffer that the next call with the same `slot` overwrites. */
+  function cString(path: ByteString, slot: 0 | 1): Buffer {
+    const buffer = path.length < 4_097 ? scratch[slot] : Buffer.alloc(path.length + 1)
+    buffer[buffer.write(path, 0, 'latin1')] = 0
+    return buffer
+  }
+
+  /** Must follow the call at once: anything in between may change errno. */
+  function check(result: number, syscall: string, path: ByteString): void {
+    if (result !== 0) throw errnoError(koffi.errno(), syscall, path)
+  }
+
+  const { futimens, utimensat, renameat2, mknod, openat, close, linkat, fstatfs } = declare(library)
+  const statfs = Buffer.alloc(512)
+  const emptyPath = Buffer.alloc(1)
+  /** Before Linux 6.10 it takes a capability, and says ENOENT without. */
+  let hasEmptyPath = true
+
   return {
+    openat(directory, name, { flags, mode, path }) {
+      const descriptor = openat(directory, cString(name, 0), flags | O_CLOEXEC, mode)
+      if (descriptor < 0) throw errnoError(koffi.errno(), 'open', path)
+      return descriptor
+    },
+    close: (descriptor, path) => check(close(descriptor), 'close', path),
+    link(descriptor, directory, name, path) {
+      const to = cString(name, 1)
+      if (hasEmptyPath) {
+        if (linkat(descriptor, emptyPath, directory, to, AT_EMPTY_PATH) === 0) return
+        const errno = koffi.errno()
+        if (errno !== constants.errno.ENOENT) throw errnoError(errno, 'link', path)
+        hasEmptyPath = false
+      }
+      const from = cString(`/proc/self/fd/${descriptor}`, 0)
+      check(linkat(AT_FDCWD, from, directory, to, AT_SYMLINK_FOLLOW), 'link', path)
+    },
+    // Its first member, a long, in little-endian order as every Node platform of Linux here has.
+    fileSystem: (descriptor) =>
+      fstatfs(descriptor, statfs) === 0 ? statfs.readUInt32LE(0) : undefined,
     futimens(descriptor, atime, mtime, path) {
-      packTimes(times, atime, mtime)
+      packTimes(timeWords, atime, mtime)
       check(futimens(descriptor, times), 'futimens', path)
     },
     utimensat(path, atime, mtime, follow) {
-      packTimes(times, atime, mtime)
+      packTimes(timeWords, atime, mtime)
       const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW
       check(utimensat(AT_FDCWD, cString(path, 0), times, flags), 'utimensat', path)
     },

@@ -86,6 +86,10 @@ export class NewFile implements TargetFile {
     return this.#descriptor
   }
 
+  get shared(): number {
+    return this.#open()
+  }
+
   write(bytes: Uint8Array, offset: number, length: number, position: number): void {
     try {
       writeFully(this.#open(), bytes, { offset, length, position })

@@ -7,7 +7,13 @@ import type { Randomness } from '../base/seams.ts'
 import { assertComponent, CheckedPaths, DirectoryHandles, parentOf } from './directory-handles.ts'
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
 import { libc } from './libc.ts'
-import { descriptorPath, hasDescriptorPaths, nativePath, O_PATH } from './native-path.ts'
+import {
+  descriptorPath,
+  hasDescriptorPaths,
+  type NativePath,
+  nativePath,
+  O_PATH,
+} from './native-path.ts'
 import { withNativePath } from './native-path.ts'
 import { NewFile, type Temporary, TemporaryNames, writeFully } from './new-file.ts'
 import {
@@ -23,6 +29,7 @@ import type { CommitOptions, ExistingFile, MetadataFailure, Target } from './tar
 import type { TargetFile, TargetFiles, TargetMetadata } from './target-files.ts'
 import { setByDescriptor, setByLinkPath, setByPath } from './target-metadata.ts'
 import { giveName, removeTemporary } from './target-names.ts'
+import { hasUnnamedFiles, writeUnnamedFile } from './unnamed-file.ts'
 
 export interface NodeTargetOptions {
   /** For temporary names that an attacker cannot plant. */
@@ -156,11 +163,35 @@ class NodeTarget implements Target {
     return { ...fresh, ...this.#names.create(fresh.directory, path) }
   }
 
+  writeShared(
+    shared: number,
+    bytes: Uint8Array,
+    range: { readonly offset: number; readonly length: number; readonly position: number },
+  ): void {
+    writeFully(shared, bytes, range)
+  }
+
   writeWholeFile(
     path: ByteString,
     bytes: Uint8Array,
     metadata: TargetMetadata,
     { overwrite }: CommitOptions,
+  ): readonly MetadataFailure[] {
+    if (!overwrite) {
+      const { directory, name } = this.#place(path)
+      const failures = hasUnnamedFiles(directory)
+        ? writeUnnamedFile({ directory, name, bytes, metadata, shown: path })
+        : undefined
+      if (failures !== undefined) return failures
+    }
+    return this.#writeByTemporaryName(path, bytes, metadata, overwrite)
+  }
+
+  #writeByTemporaryName(
+    path: ByteString,
+    bytes: Uint8Array,
+    metadata: TargetMetadata,
+    overwrite: boolean,
   ): readonly MetadataFailure[] {
     const { directory, name, temporary, descriptor } = this.#create(path)
     let isOpen = true
@@ -270,6 +301,10 @@ class NodeTarget implements Target {
       const setHere = expected === 'symlink' ? setByLinkPath : setByPath
       return setHere(at, settable, path)
     }
+    if (expected === 'directory') {
+      const failures = setOfDirectory(directory.path(name), settable, path)
+      if (failures !== undefined) return failures
+    }
     // A descriptor of the entry itself, link or not: what has been checked is what is changed.
     const descriptor = openSync(directory.path(name), O_PATH | constants.O_NOFOLLOW)
     try {
@@ -287,6 +322,25 @@ class NodeTarget implements Target {
   close(): void {
     this.#access.close()
     if (this.#ownsRoot) closeSync(this.rootFd)
+  }
+}
+
+/** Undefined, and nothing done, if what is there is no directory that we may open. */
+function setOfDirectory(
+  at: NativePath,
+  metadata: TargetMetadata,
+  shown: ByteString,
+): readonly MetadataFailure[] | undefined {
+  let descriptor: number
+  try {
+    descriptor = openSync(at, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  } catch {
+    return undefined // By a path it may work; if not, that says why.
+  }
+  try {
+    return setByDescriptor(descriptor, metadata, shown)
+  } finally {
+    closeSync(descriptor)
   }
 }
 

@@ -39,6 +39,11 @@ export interface CommitOptions {
 
 /** A new file under a temporary name, mode 0600, which has not got its final name yet. */
 export interface TargetFile {
+  /**
+   * For `Target.writeShared` in any thread. Neither `commit` nor `discard` may come before the last
+   * of those calls has returned: the number may be that of another file then.
+   */
+  readonly shared: number
   /** Writes all of `length` bytes of `bytes` from `offset`, at `position` of the file. */
   write(bytes: Uint8Array, offset: number, length: number, position: number): void
   /** Cuts or extends the file; what has not been written reads as zeros and takes no space. */
@@ -75,6 +80,12 @@ export interface Target {
    */
   makeDirectory(path: ByteString): 'created' | 'existing'
   createFile(path: ByteString): TargetFile
+  /** `write` for a file that another thread has created, by its number there. */
+  writeShared(
+    shared: number,
+    bytes: Uint8Array,
+    range: { readonly offset: number; readonly length: number; readonly position: number },
+  ): void
   /** `createFile`, `write`, `setMetadata` and `commit` in one, for files that fit in memory. */
   writeWholeFile(
     path: ByteString,

@@ -114,13 +114,7 @@ describe('parseArguments()', () => {
   })
 
   test('reads durations and sizes', () => {
-    const args = backup(
-      '--retry-lock',
-      '5m',
-      '--exclude-larger-than',
-      '10M',
-      'x',
-    )
+    const args = backup('--retry-lock', '5m', '--exclude-larger-than', '10M', 'x')
     expect(args).toMatchObject({ retryLock: 300_000, excludeLargerThan: 10 * 2 ** 20 })
   })
 

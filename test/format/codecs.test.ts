@@ -418,9 +418,7 @@ test('snapshots', () => {
     .dictionary(fc.nat(70_000).map(String), fc.string())
     .map(
       (dictionary) =>
-        new Map(
-          Object.entries(dictionary).map(([key, value]) => [Number(key), value]),
-        ),
+        new Map(Object.entries(dictionary).map(([key, value]) => [Number(key), value])),
     )
   const text = fc.string()
   const content = fc.record(

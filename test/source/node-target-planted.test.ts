@@ -145,7 +145,7 @@ test('planted temporary names are passed over, and a wall of them is an error (M
     }
   }
   plant(0, 3)
-  target.writeWholeFile('file', text('x'), {}, KEEP)
+  target.writeWholeFile('file', text('x'), {}, REPLACE)
   plant(4, 40)
   expect(() => target.createFile('other')).toThrow(failing('EEXIST'))
   expect(fs.existsSync(join(base(), 'prey'))).toBe(false)

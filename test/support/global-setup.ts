@@ -1,23 +1,55 @@
 /**
  * Runs once before all tests: builds what the tests that start `bin/cairn.js` and threads run, so
- * that they never test what was built yesterday.
+ * that they never test what was built yesterday. Files come into `dist` whole and only if they
+ * differ: whoever runs `cairn` from there at the same time is not disturbed.
  */
 
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const dist = join(root, 'dist')
+
+function isSame(path: string, other: string): boolean {
+  return existsSync(other) && readFileSync(path).equals(readFileSync(other))
+}
+
+function moveChanged(from: string): void {
+  for (const entry of readdirSync(from, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = join(entry.parentPath, entry.name)
+    const place = join(dist, path.slice(from.length))
+    if (isSame(path, place)) continue
+    mkdirSync(dirname(place), { recursive: true })
+    renameSync(path, place)
+  }
+}
 
 export default function setUp(): void {
-  const built = spawnSync('node_modules/.bin/tsc', ['-p', 'tsconfig.json'], {
-    cwd: root,
-    encoding: 'utf8',
-  })
-  if (built.status === 0) return
-  // A type error is `npm test`'s to report; what was emitted is the code as it is now.
-  process.stderr.write(`the build has errors:\n${built.stdout}${built.stderr}\n`)
-  if (built.error !== undefined || !existsSync(`${root}/dist/cli/main.js`)) {
-    throw new Error('cairn could not be built', { cause: built.error })
+  mkdirSync(dist, { recursive: true })
+  const fresh = mkdtempSync(join(dist, '.build-'))
+  try {
+    const built = spawnSync('node_modules/.bin/tsc', ['-p', 'tsconfig.json', '--outDir', fresh], {
+      cwd: root,
+      encoding: 'utf8',
+    })
+    if (!existsSync(join(fresh, 'cli/main.js'))) {
+      throw new Error('cairn could not be built', { cause: built.error ?? built.stderr })
+    }
+    // A type error is `npm test`'s to report: what was emitted is the code as it is now.
+    if (built.status !== 0) process.stderr.write(`the build has errors:\n${built.stdout}\n`)
+    moveChanged(fresh)
+  } finally {
+    rmSync(fresh, { recursive: true, force: true })
   }
 }

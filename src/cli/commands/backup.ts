@@ -155,7 +155,8 @@ function summaryOf(report: BackupReport, isDryRun: boolean): BackupSummary {
 function hints(args: BackupArguments, location: string, target: string): string {
   const repo = args.repo === undefined ? '' : ` -r ${location}`
   return (
-    `\nlist it:     cairn snapshots${repo}\n` + `restore it:  cairn restore${repo} latest --target ${target}\n`
+    `\nlist it:     cairn snapshots${repo}\n` +
+    `restore it:  cairn restore${repo} latest --target ${target}\n`
   )
 }
 

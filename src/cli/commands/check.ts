@@ -42,7 +42,8 @@ export default async function check(
       onFinding: (finding) => {
         const text = findingText(finding)
         if (finding.severity === 'note') {
-          if (!json && !quiet) stdout.write(`note: ${text.split('\n').map(printable).join('\n  ')}\n`)
+          if (!json && !quiet)
+            stdout.write(`note: ${text.split('\n').map(printable).join('\n  ')}\n`)
         } else if (json) writeJsonLine(stderr, checkErrorJson(text))
         else stderr.write(`${checkErrorLine(text)}\n`)
       },

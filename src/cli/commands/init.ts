@@ -11,7 +11,10 @@ import { shortId } from '../../base/ids.ts'
 export default async function init(args: InitArguments, context: CommandContext): Promise<number> {
   const { repositoryVersion } = args
   if (repositoryVersion !== undefined && !['1', 'stable', 'latest'].includes(repositoryVersion)) {
-    throw new CairnError('CAIRN_USAGE', `'${repositoryVersion}' is not a version of the format: there is 1`)
+    throw new CairnError(
+      'CAIRN_USAGE',
+      `'${repositoryVersion}' is not a version of the format: there is 1`,
+    )
   }
   const access = await openAccess(args, context)
   try {

@@ -101,7 +101,9 @@ export default async function restore(
         const { paths, hostname } = snapshot.content
         const shown = paths.map((path) => printable(textOf(path))).join(', ')
         const when = formatTime(snapshot.timeNs)
-        stdout.write(`restoring snapshot ${shortId(id)} of [${shown}] at ${when} by ${printable(hostname)} to ${printable(args.target ?? '')}\n`)
+        stdout.write(
+          `restoring snapshot ${shortId(id)} of [${shown}] at ${when} by ${printable(hostname)} to ${printable(args.target ?? '')}\n`,
+        )
         if (distance !== undefined) stdout.write(`${distance}\n`)
       },
       listener: reporter.listener,
@@ -117,5 +119,8 @@ export default async function restore(
     if (args.verify) stdout.write(`verified ${report.verifiedFiles} files\n`)
   }
   if (report.isComplete) return 0
-  throw new CairnError('CAIRN_INCOMPLETE', `there were ${report.errorCount} errors; not everything was restored as it was`)
+  throw new CairnError(
+    'CAIRN_INCOMPLETE',
+    `there were ${report.errorCount} errors; not everything was restored as it was`,
+  )
 }

@@ -6,7 +6,7 @@ import type { Repository } from '../../repository/repository.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import type { Environment } from '../environment.ts'
 import type { ExclusionRules } from './exclusions.ts'
-import type { ItemAction, ScanItem } from './scan.ts'
+import type { ItemAction, ScanItem } from './scan-options.ts'
 import type { ScanCacheFiles } from './scan-cache.ts'
 
 export interface BackupOptions {
@@ -26,7 +26,10 @@ export interface BackupOptions {
   /** The snapshot's time; undefined: when the run began. */
   readonly timeNs?: bigint
   /** Chooses the parent among the snapshots there are. */
-  readonly chooseParent: (snapshots: readonly Snapshot[], paths: readonly ByteString[]) => Snapshot | undefined
+  readonly chooseParent: (
+    snapshots: readonly Snapshot[],
+    paths: readonly ByteString[],
+  ) => Snapshot | undefined
   /** Reads every file, whatever the scan cache says. */
   readonly force: boolean
   readonly ignoreInode: boolean

@@ -14,8 +14,10 @@ import { BackupWriter, EarlyThreads } from './backup-writer.ts'
 import { Exclusions } from './exclusions.ts'
 import { FileReader } from './file-reader.ts'
 import { PackHandles } from './pack-handles.ts'
-import { type PendingFile, Scan } from './scan.ts'
-import { ScanCacheReader, ScanCacheWriter } from './scan-cache.ts'
+import { Scan } from './scan.ts'
+import type { PendingFile } from './scan-options.ts'
+import { ScanCacheReader } from './scan-cache.ts'
+import { ScanCacheWriter } from './scan-cache-writer.ts'
 import { sourceRoots } from './source-roots.ts'
 import { storeStream } from './stream-source.ts'
 
@@ -60,7 +62,8 @@ export class BackupPass {
     this.#totals = new BackupTotals(options)
     const { scanCache, force, dryRun, input } = options
     const usesCache = scanCache !== undefined && input.kind === 'paths'
-    this.#cache = usesCache && !force ? ScanCacheReader.open(scanCache.files, scanCache.name) : undefined
+    this.#cache =
+      usesCache && !force ? ScanCacheReader.open(scanCache.files, scanCache.name) : undefined
     const output = usesCache && !dryRun ? scanCache.files.createWriter(scanCache.name) : undefined
     this.#cacheWriter = output === undefined ? undefined : new ScanCacheWriter(output)
     const known = this.#cache?.packs ?? []
@@ -237,10 +240,7 @@ export class BackupPass {
     if (scan.isWalked && this.#waiting.length === 0) await reader.drain()
   }
 
-  async #open(
-    repository: Repository,
-    doomed: ReadonlySet<FileName>,
-  ): Promise<BackupWriter> {
+  async #open(repository: Repository, doomed: ReadonlySet<FileName>): Promise<BackupWriter> {
     const writer = await BackupWriter.open({
       backup: this.#options,
       repository,

@@ -6,7 +6,7 @@ import type { SourceFiles } from '../../source/source-files.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import type { BackupWriter } from './backup-writer.ts'
 import type { FileReader } from './file-reader.ts'
-import type { ItemAction, PendingFile, ScanItem } from './scan.ts'
+import type { ItemAction, PendingFile, ScanItem } from './scan-options.ts'
 
 export type Totals = Pick<
   BackupReport,

@@ -23,8 +23,8 @@ import type { SourceStat } from '../../source/source-files.ts'
 import { workEnvironment } from '../environment.ts'
 import type { BackupOptions } from './backup-options.ts'
 import type { PackHandles } from './pack-handles.ts'
-import type { TreeServices } from './scan.ts'
-import type { ScanCacheWriter } from './scan-cache.ts'
+import type { TreeServices } from './scan-options.ts'
+import type { ScanCacheWriter } from './scan-cache-writer.ts'
 
 export interface BackupWriterOptions {
   readonly backup: BackupOptions
@@ -123,7 +123,6 @@ export class BackupWriter implements TreeServices {
       readOrphans: false,
       ...signal,
     })
-    let pool: WorkPool<'backup'> | undefined
     const store = new PackStore({
       repository,
       ...signal,
@@ -133,7 +132,7 @@ export class BackupWriter implements TreeServices {
         const worker = pack.worker
         if (worker === undefined) return
         const reply: BackupReply = { kind: 'buffer', buffer: pack.buffer }
-        pool?.send(reply, worker, [pack.buffer])
+        pool.send(reply, worker, [pack.buffer])
       },
       onIndexed: async (_name, packs) => await opened.add(packs),
     })
@@ -143,7 +142,8 @@ export class BackupWriter implements TreeServices {
     const claims = new Claims([])
     claims.grow()
     const init = backupInit(options, opened, claims)
-    pool = await (options.threads?.begin(init, store) ?? openInline(backup, init, store))
+    // Packs come only from the pool: `onSaved` never runs before there is one.
+    const pool = await (options.threads?.begin(init, store) ?? openInline(backup, init, store))
     return new BackupWriter(options, opened, claims, store, pool)
   }
 
@@ -221,11 +221,7 @@ function openInline(
   })
 }
 
-function backupInit(
-  options: BackupWriterOptions,
-  opened: OpenedIndex,
-  claims: Claims,
-): BackupInit {
+function backupInit(options: BackupWriterOptions, opened: OpenedIndex, claims: Claims): BackupInit {
   const { backup, repository, handles, progress } = options
   const { box, keyring } = repository
   return {
@@ -264,7 +260,8 @@ async function adoptOrphans(
       if (bytes === undefined || toHex(sha256(bytes)) !== name) continue
       const { preamble, directory } = await readPackDirectory({
         byteCount: bytes.length,
-        load: ({ offset, byteCount }) => Promise.resolve(bytes.subarray(offset, offset + byteCount)),
+        load: ({ offset, byteCount }) =>
+          Promise.resolve(bytes.subarray(offset, offset + byteCount)),
         keyOf: (head) => repository.packKey(head),
       })
       await repository.backend.save({ kind: 'packs', name }, bytes)
@@ -274,7 +271,9 @@ async function adoptOrphans(
       store.adopt(pack)
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-      repository.warn(`pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`)
+      repository.warn(
+        `pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`,
+      )
     }
   }
 }

@@ -189,10 +189,17 @@ class BackupRun {
       endNs,
     })
     if (dryRun) return report(undefined)
-    if (skipIfUnchanged && isSameRoot(result.root, seen.parent?.content?.root)) return report(undefined)
+    if (skipIfUnchanged && isSameRoot(result.root, seen.parent?.content?.root))
+      return report(undefined)
     const content = this.#content(repository, result, seen, endNs)
     const time = timeOf(this.#options.timeNs ?? this.#startNs)
-    const saved = await saveSnapshot(repository, time, content, seen, signal === undefined ? {} : { signal })
+    const saved = await saveSnapshot(
+      repository,
+      time,
+      content,
+      seen,
+      signal === undefined ? {} : { signal },
+    )
     await repository.backend.flush()
     if ((await this.#lost(repository, result)) !== undefined) {
       // Nobody was told of it: a snapshot that may lack something is taken back.
@@ -222,12 +229,7 @@ class BackupRun {
     }
   }
 
-  #content(
-    repository: Repository,
-    result: PassResult,
-    seen: Seen,
-    endNs: bigint,
-  ): SnapshotContent {
+  #content(repository: Repository, result: PassResult, seen: Seen, endNs: bigint): SnapshotContent {
     const { process } = repository
     const { totals } = result
     const statistics: SnapshotStatistics = {

@@ -11,7 +11,11 @@ export interface ExclusionRules {
   readonly largerThan: number | undefined
   readonly oneFileSystem: boolean
   /** Directories that are never entered, by device and inode: the repository, the cache. */
-  readonly forbidden: readonly { readonly dev: bigint; readonly ino: bigint; readonly what: string }[]
+  readonly forbidden: readonly {
+    readonly dev: bigint
+    readonly ino: bigint
+    readonly what: string
+  }[]
 }
 
 export class Exclusions {

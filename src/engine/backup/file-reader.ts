@@ -11,7 +11,7 @@ import { READ_STATUS } from '../../pipeline/backup-body.ts'
 import type { WorkPool } from '../../pipeline/work-pool.ts'
 import type { ChunkListWriter } from '../../repository/tree-writer.ts'
 import type { PackHandles } from './pack-handles.ts'
-import type { PendingFile } from './scan.ts'
+import type { PendingFile } from './scan-options.ts'
 
 const MIB = 1 << 20
 const BATCH_FILES_MAX = 64

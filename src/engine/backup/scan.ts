@@ -10,148 +10,16 @@
 import type { ByteString } from '../../base/bytes.ts'
 import { CborWriter } from '../../format/cbor.ts'
 import { type NodeRoot, type TreeEntry, writeEntry } from '../../format/tree.ts'
-import type { TreeWriter } from '../../repository/tree-writer.ts'
-import type { SourceFiles, SourceStat } from '../../source/source-files.ts'
-import type { Exclusions } from './exclusions.ts'
-import {
-  BlockBuilder,
-  type CachedDirectory,
-  type MatchRules,
-  type ScanCacheReader,
-  type ScanCacheWriter,
-} from './scan-cache.ts'
+import type { SourceStat } from '../../source/source-files.ts'
+import { BlockBuilder } from './scan-cache-writer.ts'
+import { type ChildBlock, Frame, type Slot } from './scan-frame.ts'
+import type { ItemAction, ScanOptions, TreeServices } from './scan-options.ts'
 import type { SourceNode } from './source-roots.ts'
-import { type EntryExtras, type EntryOptions, entryOf } from './tree-entry.ts'
-
-/** What a scan needs once something has changed: it can begin, and end, without. */
-export interface TreeServices {
-  newTree(): TreeWriter
-  /** Undefined where there is no cache. */
-  readonly cacheWriter: ScanCacheWriter | undefined
-  /** The pack of every blob that the tree being written rests on goes to `handles` until further notice. */
-  collectHandles(handles: Set<number> | undefined): void
-  linkGroup(stat: SourceStat): bigint
-}
-
-export type ItemAction = 'new' | 'modified' | 'unchanged'
-
-export interface ScanHooks {
-  /** A regular file must be read. `done` is to be called once, whenever that is. */
-  readFile(file: PendingFile): void
-  onError(path: ByteString, error: Error): void
-  onItem(item: ScanItem): void
-  /** A directory that was kept whole rests on these packs. */
-  onReused(handles: readonly number[]): void
-}
-
-export interface ScanItem {
-  readonly path: ByteString
-  readonly isDirectory: boolean
-  readonly action: ItemAction
-  readonly stat: SourceStat
-}
-
-/** How reading a file ended: its content, or undefined if it is left out. */
-export interface ReadContent {
-  readonly size: number
-  readonly extras: Partial<EntryExtras>
-  readonly handles: readonly number[]
-}
-
-export interface PendingFile {
-  readonly path: ByteString
-  readonly stat: SourceStat
-  done(content: ReadContent | undefined): void
-  /** Something else is at the path now: look at it again. */
-  again(): void
-}
-
-export interface ScanOptions {
-  readonly source: SourceFiles
-  readonly exclusions: Exclusions
-  readonly cache: ScanCacheReader | undefined
-  readonly rules: MatchRules
-  readonly entries: EntryOptions
-  /** Handles of the cache's packs that are gone or doomed: what rests on them is read again. */
-  readonly badHandles: ReadonlySet<number>
-  /** Entries changed at or after this time may change again unseen. */
-  readonly startNs: bigint
-  /** Looks again at a file that was replaced while it was opened, at most this often. */
-  readonly hooks: ScanHooks
-}
+import { type EntryExtras, entryOf } from './tree-entry.ts'
 
 /** One second: the coarsest clock of the file systems in use that have inode times. */
 const RACY_NS = 1_000_000_000n
 const LOOKS_MAX = 3
-
-type SlotState = 'open' | 'ready' | 'left out'
-
-/** One entry of a directory, from the moment its name came up until it is in the tree. */
-interface Slot {
-  state: SlotState
-  readonly name: ByteString
-  /** The row of the cache that it equals, or -1. */
-  row: number
-  /** Whether the cache knew the name at all. */
-  readonly wasKnown: boolean
-  stat: SourceStat
-  /** What the entry has besides its stat; undefined as long as that is not known. */
-  extras: Partial<EntryExtras> | undefined
-  /** Of a directory: where its block is in the new cache, or in the old one if it is kept. */
-  child: ChildBlock | undefined
-}
-
-type ChildBlock = { readonly where: 'old' | 'new'; readonly offset: number }
-
-class Frame {
-  readonly path: ByteString
-  readonly parent: Frame | undefined
-  /** Its own slot in the parent. */
-  readonly slot: Slot | undefined
-  readonly names: readonly ByteString[]
-  /** Only of directories on the way to a source. */
-  readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
-  readonly cached: CachedDirectory | undefined
-  readonly cachedOffset: number
-  readonly device: bigint | undefined
-  next = 0
-  /** The first cached row not below the next name. */
-  cachedRow = 0
-  readonly slots: Slot[] = []
-  head = 0
-  isWalked = false
-  /** Rows of the cache that the directory has been equal to so far; -1 once it differs. */
-  same = 0
-  tree: TreeWriter | undefined
-  block: BlockBuilder | undefined
-
-  constructor(init: {
-    readonly path: ByteString
-    readonly parent: Frame | undefined
-    readonly slot: Slot | undefined
-    readonly names: readonly ByteString[]
-    readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
-    readonly cached: CachedDirectory | undefined
-    readonly cachedOffset: number
-    readonly device: bigint | undefined
-  }) {
-    this.path = init.path
-    this.parent = init.parent
-    this.slot = init.slot
-    this.names = init.names
-    this.children = init.children
-    this.cached = init.cached
-    this.cachedOffset = init.cachedOffset
-    this.device = init.device
-    if (this.cached === undefined) this.same = -1
-  }
-
-  childPath(name: ByteString): ByteString {
-    const node = this.children?.get(name)
-    if (node !== undefined) return node.path
-    return this.path === '/' ? `/${name}` : `${this.path}/${name}`
-  }
-}
 
 export class Scan {
   readonly #options: ScanOptions
@@ -219,7 +87,10 @@ export class Scan {
   }
 
   #enter(
-    node: { readonly path: ByteString; readonly children?: ReadonlyMap<ByteString, SourceNode> | undefined },
+    node: {
+      readonly path: ByteString
+      readonly children?: ReadonlyMap<ByteString, SourceNode> | undefined
+    },
     parent: Frame | undefined,
     slot: Slot | undefined,
     cachedOffset: number | undefined,
@@ -237,9 +108,19 @@ export class Scan {
       this.#fail(path, error)
       return undefined
     }
-    let cached = cachedOffset === undefined || cachedOffset === 0 ? undefined : cache?.directory(cachedOffset)
+    let cached =
+      cachedOffset === undefined || cachedOffset === 0 ? undefined : cache?.directory(cachedOffset)
     if (cached?.handles.some((handle) => badHandles.has(handle))) cached = undefined
-    return new Frame({ path, parent, slot, names, children, cached, cachedOffset: cachedOffset ?? 0, device })
+    return new Frame({
+      path,
+      parent,
+      slot,
+      names,
+      children,
+      cached,
+      cachedOffset: cachedOffset ?? 0,
+      device,
+    })
   }
 
   /** The cached row of a name; names come in order, so that this only goes forward. */
@@ -326,7 +207,8 @@ export class Scan {
     const children = isOther ? new Map<ByteString, SourceNode>() : node?.children
     const offset = slot.row < 0 ? undefined : frame.cached?.childOffset(slot.row)
     // A source's own device is what --one-file-system holds its contents against.
-    const device = frame.device ?? (node !== undefined && children === undefined ? slot.stat.dev : undefined)
+    const device =
+      frame.device ?? (node !== undefined && children === undefined ? slot.stat.dev : undefined)
     const child = this.#enter({ path, children }, frame, slot, offset, device)
     if (child === undefined) this.#leaveOut(frame, slot)
     else this.#stack.push(child)

@@ -45,10 +45,7 @@ export interface SourceRoots {
 }
 
 /** Throws CAIRN_USAGE for an empty path or one with a NUL. */
-export function sourceRoots(
-  paths: readonly ByteString[],
-  workingDirectory: string,
-): SourceRoots {
+export function sourceRoots(paths: readonly ByteString[], workingDirectory: string): SourceRoots {
   const cwd = byteStringOf(workingDirectory)
   const root: SourceNode = { path: '/', children: new Map() }
   const absolute = new Set<ByteString>()

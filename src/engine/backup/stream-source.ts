@@ -75,7 +75,9 @@ async function storeChunks(
     const bytes = chunker.arena.slice(0, start)
     chunker.arena.copyWithin(0, start, end)
     end -= start
-    await reader.takeBytes(bytes, Uint32Array.from(lengths), (result) => collect(content, result, reader))
+    await reader.takeBytes(bytes, Uint32Array.from(lengths), (result) =>
+      collect(content, result, reader),
+    )
   }
   for await (const chunk of chunks) {
     throwIfAborted(options.signal)

@@ -133,5 +133,4 @@ function reportLength(
   findings.brokenPacks.add(name)
 }
 
-const PACK_GONE_STEP =
-  'restore it from a copy of the repository, or back up again'
+const PACK_GONE_STEP = 'restore it from a copy of the repository, or back up again'

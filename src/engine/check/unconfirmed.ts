@@ -42,7 +42,11 @@ async function resolveSession(
   const object = { kind: 'sessions' as const, name }
   const who = `process ${pid} on '${hostname}'`
   if (own.length === 0) {
-    findings.note(object, `a run of ${who} ended before it was done`, 'the next backup of its author removes it')
+    findings.note(
+      object,
+      `a run of ${who} ended before it was done`,
+      'the next backup of its author removes it',
+    )
     return
   }
   const ids = own.map(({ id }) => shortId(id)).join(', ')

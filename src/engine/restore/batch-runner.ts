@@ -1,7 +1,13 @@
 /** Carries out a batch: jobs to workers, what comes back into files, damaged copies replaced. */
 
 import { assert, throwIfAborted } from '../../base/errors.ts'
-import { FILE_STATUS, type RestoreResult, type WriteJob } from '../../pipeline/restore-job.ts'
+import {
+  FILE_STATUS,
+  type RestoreResult,
+  ROW_COLUMNS,
+  SHARED_FILE,
+  type WriteJob,
+} from '../../pipeline/restore-job.ts'
 import { Batch, type BlobSource } from './batch.ts'
 import { inlineReferences } from './references.ts'
 import { reportUnsupported, type RestoreContext } from './restore-context.ts'
@@ -20,14 +26,20 @@ interface LostRow {
   readonly position: number
 }
 
+/** A batch that is being carried out. */
+export interface BatchRun {
+  /** Resolves when workers have all of its jobs: those of another batch may follow. */
+  readonly handedOut: Promise<void>
+  /** Resolves when every file of it that can be written is. Rejects only when no job of it runs. */
+  readonly done: Promise<void>
+}
+
 export class BatchRunner {
   readonly #context: RestoreContext
   readonly #workers: RestoreWorkers
   readonly #blobs: BlobSource
-  readonly #spillBuffers: Uint8Array[] = []
-  /** What damage has left to be done again. */
-  #lostFiles: FileTask[] = []
-  #lostRows: LostRow[] = []
+  /** Jobs of all batches. */
+  readonly #running = new Set<Promise<void>>()
 
   constructor(context: RestoreContext, workers: RestoreWorkers, blobs: BlobSource) {
     this.#context = context
@@ -35,33 +47,67 @@ export class BatchRunner {
     this.#blobs = blobs
   }
 
-  /** Returns when every file of the batch that can be written is. */
-  async run(first: Batch): Promise<void> {
-    let batch = first
-    for (;;) {
-      await this.#runJobs(batch)
-      if (this.#lostFiles.length === 0 && this.#lostRows.length === 0) return
-      batch = this.#again()
+  start(batch: Batch): BatchRun {
+    const round = new Round(this.#context, this.#workers, this.#running)
+    const handedOut = round.handOut(batch)
+    const done = this.#finish(round, handedOut)
+    handedOut.catch(() => {})
+    done.catch(() => {})
+    return { handedOut, done }
+  }
+
+  async #finish(first: Round, handedOut: Promise<void>): Promise<void> {
+    let round = first
+    await round.finish(handedOut)
+    while (round.hasLost) {
+      const batch = round.again(new Batch(this.#blobs))
+      round = new Round(this.#context, this.#workers, this.#running)
+      await round.finish(round.handOut(batch))
+    }
+  }
+}
+
+/** One batch, and what damage has left of it to be done again. */
+class Round {
+  readonly #context: RestoreContext
+  readonly #workers: RestoreWorkers
+  readonly #slots: Set<Promise<void>>
+  readonly #own: Promise<void>[] = []
+  #failure: { readonly error: unknown } | undefined
+  readonly #lostFiles: FileTask[] = []
+  readonly #lostRows: LostRow[] = []
+
+  constructor(context: RestoreContext, workers: RestoreWorkers, slots: Set<Promise<void>>) {
+    this.#context = context
+    this.#workers = workers
+    this.#slots = slots
+  }
+
+  get hasLost(): boolean {
+    return this.#lostFiles.length > 0 || this.#lostRows.length > 0
+  }
+
+  async handOut(batch: Batch): Promise<void> {
+    const { options } = this.#context
+    for (const job of writeJobs(batch, options)) {
+      while (this.#slots.size >= this.#workers.jobsAtOnce) await Promise.race(this.#slots)
+      if (this.#failure !== undefined || options.signal?.aborted === true) break
+      const done = this.#runJob(job)
+        .catch((error: unknown) => {
+          this.#failure ??= { error }
+        })
+        .finally(() => this.#slots.delete(done))
+      this.#slots.add(done)
+      this.#own.push(done)
     }
   }
 
-  async #runJobs(batch: Batch): Promise<void> {
-    const { options } = this.#context
-    const running = new Set<Promise<void>>()
-    let failure: { readonly error: unknown } | undefined
-    for (const job of writeJobs(batch, options)) {
-      while (running.size >= this.#workers.jobsAtOnce) await Promise.race(running)
-      if (failure !== undefined || options.signal?.aborted === true) break
-      const done = this.#runJob(job)
-        .catch((error: unknown) => {
-          failure ??= { error }
-        })
-        .finally(() => running.delete(done))
-      running.add(done)
-    }
-    await Promise.all(running)
-    if (failure !== undefined) throw failure.error
-    throwIfAborted(options.signal)
+  async finish(handedOut: Promise<void>): Promise<void> {
+    const [handing] = await Promise.allSettled([handedOut])
+    await Promise.all(this.#own)
+    if (handing.status === 'rejected') throw handing.reason
+    if (this.#failure !== undefined) throw this.#failure.error
+    throwIfAborted(this.#context.options.signal)
   }
 
   async #runJob(job: PlannedJob): Promise<void> {
@@ -73,20 +119,14 @@ export class BatchRunner {
     })
     const isLocal = packs.every(({ path }) => path !== undefined)
     const sealed = isLocal ? [] : await loadSegments(options, job)
-    const spill = this.#spillBuffer(job.spillBytes)
-    const message: WriteJob = { ...job.message, packs, sealed, spill }
-    const moved = [...sealed, spill].map(({ buffer }) => buffer)
+    const moved = sealed.map(({ buffer }) => buffer)
     const transfer = moved.filter((buffer) => buffer instanceof ArrayBuffer)
-    const result = await this.#workers.run(message, transfer)
-    this.#settle(job, result)
-    if (result.spill.length > 0) this.#spillBuffers.push(result.spill)
+    const shared = Int32Array.from(job.spread, (file) => file.lend())
+    const message: WriteJob = { ...job.message, packs, sealed, shared }
+    this.#settle(job, await this.#workers.run(message, transfer))
+    // After a failure nobody knows who still writes: the files stay lent until all workers are gone.
+    for (const file of job.spread) file.giveBack()
     this.#context.reporter.progress()
-  }
-
-  #spillBuffer(byteCount: number): Uint8Array {
-    if (byteCount === 0) return new Uint8Array()
-    const kept = this.#spillBuffers.pop()
-    return kept !== undefined && kept.length >= byteCount ? kept : new Uint8Array(byteCount)
   }
 
   #settle(job: PlannedJob, result: RestoreResult): void {
@@ -114,23 +154,28 @@ export class BatchRunner {
     this.#spread(job, result)
   }
 
-  #spread({ batch, spilled, message }: PlannedJob, result: RestoreResult): void {
+  #spread(job: PlannedJob, result: RestoreResult): void {
+    const { batch, spread, batchRows, message } = job
+    if (spread.length === 0) return
+    for (const { shared, code, message: text } of result.sharedFailures) {
+      spread[shared]?.fail(Object.assign(new Error(text), { code }))
+    }
     const damaged = new Set(result.damagedRows)
-    for (const [row, batchRow, spread] of spilled) {
-      const file = batch.spread[spread]
+    for (const [row, batchRow] of batchRows.entries()) {
+      const number = message.rows[row * ROW_COLUMNS + 2] ?? 0
+      const file = number < SHARED_FILE ? undefined : spread[number - SHARED_FILE]
       if (file === undefined || file.isOver) continue
       const length = batch.length[batchRow] ?? 0
-      const position = batch.position[batchRow] ?? 0
       if (damaged.has(row)) {
         const id = batch.ids.subarray(batchRow * 32, batchRow * 32 + 32)
+        const position = batch.position[batchRow] ?? 0
         this.#lostRows.push({ file, id, length, position })
-      } else file.write(result.spill, message.positions[row] ?? 0, length, position)
+      } else file.written(length)
     }
   }
 
-  /** A batch of what was lost to damage, from other copies where there are any. */
-  #again(): Batch {
-    const batch = new Batch(this.#blobs)
+  /** Adds what was lost to damage, from other copies where there are any. */
+  again(batch: Batch): Batch {
     for (const task of this.#lostFiles) {
       try {
         // The first copies were close together; the others may not be, and one job takes them all.
@@ -147,8 +192,6 @@ export class BatchRunner {
         file.fail(error)
       }
     }
-    this.#lostFiles = []
-    this.#lostRows = []
     return batch
   }
 }

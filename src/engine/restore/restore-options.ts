@@ -7,6 +7,7 @@ import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { Repository } from '../../repository/repository.ts'
 import type { PatternMatcher } from '../../source/patterns.ts'
 import type { Environment } from '../environment.ts'
+import type { EarlyRestoreThreads } from './worker-pool.ts'
 
 /**
  * What to do with a file that is there. `always` keeps it if it is the same to the byte,
@@ -16,6 +17,8 @@ export type OverwritePolicy = 'always' | 'if-changed' | 'if-newer' | 'never' | '
 
 export interface RestoreOptions {
   readonly environment: Environment
+  /** Started before the repository was open. Whoever started them closes them, too. */
+  readonly threads?: EarlyRestoreThreads
   readonly repository: Repository
   readonly index: BlobIndex
   readonly blobs: BlobReader

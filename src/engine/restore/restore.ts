@@ -62,8 +62,9 @@ async function restoreInto(context: RestoreContext, selection: Selection): Promi
     workers.cancel()
     throw error
   } finally {
-    await runner.stop()
+    // Files that are taken back are closed: nobody may still be writing into them then.
     await workers.close()
+    await runner.stop()
     options.signal?.removeEventListener('abort', cancel)
   }
 }

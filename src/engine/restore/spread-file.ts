@@ -1,10 +1,9 @@
 /**
  * A file whose blobs come from several jobs: large ones, and such as are scattered. The main thread
- * writes it, from blobs that workers have opened and checked, while they open the next.
+ * opens and names it; workers write into it meanwhile, each blob to its place.
  */
 
 import { assert } from '../../base/errors.ts'
-import { writeAroundZeros } from '../../pipeline/zero-runs.ts'
 import type { TargetFile } from '../../source/target-files.ts'
 import { reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
 import type { FileTask } from './window.ts'
@@ -18,6 +17,8 @@ export class SpreadFile {
   readonly #open: OpenSpreadFiles
   #file: TargetFile | undefined
   #rowsLeft = 0
+  /** Jobs that may still write into it: until they are over it stays open. */
+  #jobs = 0
   #isWholeKnown = false
 
   constructor(context: RestoreContext, task: FileTask, open: OpenSpreadFiles) {
@@ -42,15 +43,26 @@ export class SpreadFile {
     this.#finishIfWhole()
   }
 
-  write(bytes: Uint8Array, offset: number, length: number, position: number): void {
-    if (this.isOver) return
+  /** For a job that has blobs of it; -1 if there is no use in them. To be given back in any case. */
+  lend(): number {
+    this.#jobs++
+    if (this.isOver) return -1
     try {
-      const file = this.#create()
-      if (this.#context.options.sparse) writeAroundZeros(file, bytes, { offset, length, position })
-      else file.write(bytes, offset, length, position)
+      return this.#create().shared
     } catch (error) {
-      return this.fail(error)
+      this.fail(error)
+      return -1
     }
+  }
+
+  giveBack(): void {
+    this.#jobs--
+    if (this.task.state === 'failed') this.#discardIfIdle()
+  }
+
+  /** A blob of it is where it belongs. */
+  written(length: number): void {
+    if (this.isOver) return
     this.#rowsLeft--
     this.#context.reporter.addBytes(length)
     this.#finishIfWhole()
@@ -86,10 +98,15 @@ export class SpreadFile {
   fail(error: unknown): void {
     if (this.isOver) return
     this.task.state = 'failed'
-    this.discard()
+    this.#discardIfIdle()
     this.#context.reporter.failure(this.task.path, error)
   }
 
+  #discardIfIdle(): void {
+    if (this.#jobs === 0) this.discard()
+  }
+
+  /** No job may have it any more. */
   discard(): void {
     this.#open.delete(this)
     try {

@@ -1,7 +1,7 @@
 /**
  * Restores windows one after another: compares what is there, plans, writes, links, verifies, and
  * finishes the directories that the walk has left. One window is being written while the next is
- * walked, compared and planned.
+ * walked, compared and planned; its last jobs are still running when those of the next begin.
  */
 
 import { CairnError } from '../../base/errors.ts'
@@ -31,7 +31,12 @@ export class WindowRunner {
   readonly #openFiles: OpenSpreadFiles = new Set()
   /** Files whose first name could not be had: they come again, with what they hold. */
   #again = new Window()
+  /** Workers have all jobs of the batches before. */
+  #handedOut: Promise<void> = Promise.resolve()
+  /** All windows before are finished. */
   #writing: Promise<void> = Promise.resolve()
+  /** All windows but the last are. */
+  #writingBefore: Promise<void> = Promise.resolve()
 
   constructor(context: RestoreContext, directories: Directories, workers: RestoreWorkers) {
     const { index, repository } = context.options
@@ -50,11 +55,11 @@ export class WindowRunner {
     const isDry = this.#context.options.dryRun
     if (isDry) for (const task of wanted) this.#pretend(task)
     const batch = isDry ? undefined : await this.#plan(wanted)
-    await this.#writing
-    this.#start(async () => {
-      if (batch !== undefined) await this.#batches.run(batch)
-      await this.#finish(window)
-    })
+    const before = this.#writing
+    await this.#startBatch(batch)
+    this.#writingBefore = before
+    this.#writing = this.#writing.then(() => this.#finish(window))
+    this.#writing.catch(() => {})
   }
 
   /** Resolves when everything is done. */
@@ -75,9 +80,18 @@ export class WindowRunner {
     for (const file of this.#openFiles) file.discard()
   }
 
-  #start(action: () => Promise<void>): void {
-    this.#writing = action()
-    // It is looked at when the next window is there; until then it must not end the process.
+  /** Resolves when the batch has begun. A failure shows where the next begins, and at the end. */
+  async #startBatch(batch: Batch | undefined): Promise<void> {
+    await this.#handedOut
+    await this.#writingBefore
+    if (batch === undefined) return
+    const { handedOut, done } = this.#batches.start(batch)
+    this.#handedOut = handedOut
+    const before = this.#writing
+    // Also when it fails: nothing runs any more then.
+    this.#writing = Promise.allSettled([before, done])
+      .then(() => Promise.all([before, done]))
+      .then(() => {})
     this.#writing.catch(() => {})
   }
 
@@ -133,8 +147,7 @@ export class WindowRunner {
     const hand = async (): Promise<void> => {
       const full = batch
       batch = new Batch(this.#blobs)
-      await this.#writing
-      this.#start(() => this.#batches.run(full))
+      await this.#startBatch(full)
     }
     for (const [i, task] of tasks.entries()) {
       // Workers of the window before must not run out of jobs.

@@ -3,14 +3,52 @@
 import { assert } from '../../base/errors.ts'
 import type { Target } from '../../source/target-files.ts'
 import type { RestoreJob, RestoreResult } from '../../pipeline/restore-job.ts'
+import type { RestoreInit } from '../../pipeline/restore-body.ts'
 import { openPool, type WorkPool } from '../../pipeline/work-pool.ts'
-import { workEnvironment } from '../environment.ts'
+import { type Environment, workEnvironment } from '../environment.ts'
 import type { RestoreOptions } from './restore-options.ts'
 
 /** Jobs that a worker has while it does one: it never waits for the main thread. */
 const JOBS_PER_WORKER = 3
 /** How long workers get to take back what they are writing. */
 const STOP_MS_MAX = 1500
+
+/** Threads that load their code before there is anything to tell them: while keys are derived. */
+export class EarlyRestoreThreads {
+  readonly #pool: Promise<WorkPool<'restore'>>
+  #begin: (init: RestoreInit) => void = () => {}
+
+  constructor(environment: Environment) {
+    const init = new Promise<RestoreInit>((resolve) => {
+      this.#begin = resolve
+    })
+    this.#pool = openPool({
+      purpose: 'restore',
+      init,
+      threads: environment.threads,
+      environment: workEnvironment(environment),
+      entry: environment.workerEntry,
+      onNote: () => {},
+    })
+    this.#pool.catch(() => {}) // Thrown by `begin`.
+  }
+
+  /** Undefined where all is done inline. */
+  static start(environment: Environment): EarlyRestoreThreads | undefined {
+    return environment.threads === 0 ? undefined : new EarlyRestoreThreads(environment)
+  }
+
+  async begin(init: RestoreInit): Promise<WorkPool<'restore'>> {
+    this.#begin(init)
+    return await this.#pool
+  }
+
+  /** Ends the threads, whether or not they have begun. */
+  async close(): Promise<void> {
+    const pool = await this.#pool.catch(() => undefined)
+    await pool?.close()
+  }
+}
 
 export class RestoreWorkers {
   readonly #options: RestoreOptions
@@ -35,22 +73,24 @@ export class RestoreWorkers {
   }
 
   async #open(): Promise<WorkPool<'restore'>> {
-    const { environment, repository, sparse } = this.#options
+    const { environment, repository, sparse, threads } = this.#options
     const { data, metadata } = repository.keyring.ids
     const target = this.#target
     assert(target !== undefined, 'there is work only where there is a target')
     const { rootFd, rootPath } = target
     const inline = environment.threads === 0 ? { target } : {}
+    const init: RestoreInit = {
+      rootFd,
+      rootPath,
+      idKeys: { data, metadata },
+      control: this.#control,
+      sparse,
+      ...inline,
+    }
+    if (threads !== undefined) return await threads.begin(init)
     return await openPool({
       purpose: 'restore',
-      init: {
-        rootFd,
-        rootPath,
-        idKeys: { data, metadata },
-        control: this.#control,
-        sparse,
-        ...inline,
-      },
+      init,
       threads: environment.threads,
       environment: workEnvironment(environment),
       entry: environment.workerEntry,

@@ -9,13 +9,15 @@ import {
   encodeFiles,
   type FileFacts,
   NOT_LOADED,
+  ROW_COLUMNS,
   SEGMENT_COLUMNS,
-  TO_SPILL,
+  SHARED_FILE,
   type WriteJob,
 } from '../../pipeline/restore-job.ts'
 import type { Batch } from './batch.ts'
 import { ownerOf } from './restore-context.ts'
 import type { RestoreOptions } from './restore-options.ts'
+import type { SpreadFile } from './spread-file.ts'
 import type { FileTask } from './window.ts'
 
 /** A job ends after this much of plaintext of segments, at a segment that it does not have yet. */
@@ -24,22 +26,20 @@ const PLAIN_BYTES = 4 << 20
 const ROWS_MAX = 1 << 13
 const FILES_MAX = 2048
 const WRITTEN_BYTES_MAX = 64 << 20
-const SPILL_BYTES_MAX = 16 << 20
 /** Files of several blobs may all be open at once. */
 const PART_FILES_MAX = 64
 
 /** Everything of a job but the buffers that are filled when it starts. */
 export interface PlannedJob {
   readonly batch: Batch
-  readonly message: Omit<WriteJob, 'packs' | 'sealed' | 'spill'>
+  readonly message: Omit<WriteJob, 'packs' | 'sealed' | 'shared'>
   /** Packs of the batch, in the order of the message's. */
   readonly packs: readonly number[]
   readonly tasks: readonly FileTask[]
   /** Rows of the message, as rows of the batch. */
   readonly batchRows: Uint32Array
-  /** Blobs that come back: row of the message, row of the batch, number in `batch.spread`. */
-  readonly spilled: readonly (readonly [row: number, batchRow: number, spread: number])[]
-  readonly spillBytes: number
+  /** The files of the message's `shared`. */
+  readonly spread: readonly SpreadFile[]
 }
 
 /** The units of a batch, in the order of packs and segments, by 64-bit keys with the unit below. */
@@ -78,13 +78,14 @@ class JobDraft {
   readonly #segmentRows: number[] = []
   readonly #tasks: FileTask[] = []
   readonly #rowCounts: number[] = []
-  /** Per row of the job: its row of the batch, its segment in the job, its file or -1 - spread. */
+  /** Per row of the job: its row of the batch, its segment in the job, its file as in the message. */
   readonly #rows: number[] = []
   readonly #rowSegments: number[] = []
   readonly #rowFiles: number[] = []
   #plainBytes = 0
   #writtenBytes = 0
-  #spillBytes = 0
+  /** Files of several jobs: by their number in the batch, that in this job. */
+  readonly #shared = new Map<number, number>()
   #partFiles = 0
 
   constructor(batch: Batch, options: RestoreOptions) {
@@ -105,7 +106,7 @@ class JobDraft {
     const row = this.#batch.unitRow[unit] ?? 0
     const rows = this.#batch.unitRows[unit] ?? 0
     if (this.#rows.length + rows > ROWS_MAX || this.#tasks.length >= FILES_MAX) return false
-    if (this.#writtenBytes >= WRITTEN_BYTES_MAX || this.#spillBytes >= SPILL_BYTES_MAX) return false
+    if (this.#writtenBytes >= WRITTEN_BYTES_MAX) return false
     if (rows > 1 && this.#partFiles >= PART_FILES_MAX) return false
     return this.#plainBytes < PLAIN_BYTES || rows === 0 || this.#segments.has(this.#segmentKey(row))
   }
@@ -120,14 +121,20 @@ class JobDraft {
       this.#rowCounts.push(rows)
       if (rows > 1) this.#partFiles++
     }
+    const number = task === undefined ? this.#sharedFile(-1 - file) : this.#tasks.length - 1
     const first = unitRow[unit] ?? 0
     for (let row = first; row < first + rows; row++) {
       this.#rows.push(row)
       this.#rowSegments.push(this.#segmentOf(row))
-      this.#rowFiles.push(task === undefined ? file : this.#tasks.length - 1)
+      this.#rowFiles.push(number)
       this.#writtenBytes += length[row] ?? 0
-      if (task === undefined) this.#spillBytes += length[row] ?? 0
     }
+  }
+
+  #sharedFile(spread: number): number {
+    let number = this.#shared.get(spread)
+    if (number === undefined) this.#shared.set(spread, (number = this.#shared.size))
+    return SHARED_FILE + number
   }
 
   #segmentOf(row: number): number {
@@ -151,56 +158,29 @@ class JobDraft {
   }
 
   build(): PlannedJob {
-    const { offset, length, position } = this.#batch
-    const rows: number[] = []
-    const positions: number[] = []
-    const batchRows: number[] = []
-    const spilled: [number, number, number][] = []
+    const { offset, length, position, ids: batchIds, spread } = this.#batch
+    const rowCount = this.#rows.length
+    const rows = new Uint32Array(rowCount * ROW_COLUMNS)
+    const positions = new Float64Array(rowCount)
+    const batchRows = new Uint32Array(rowCount)
+    const ids = Buffer.allocUnsafeSlow(rowCount * 32)
     const segmentRows = new Uint32Array(this.#segmentRows.length)
-    let spillBytes = 0
-    /** The last row that goes to `spill`: its place, and its number. */
-    let last = { segment: -1, offset: -1, row: -1 }
-    for (const key of this.#orderRows()) {
-      const i = key % ROWS_MAX
+    const order = this.#orderRows()
+    for (let at = 0; at < rowCount; at++) {
+      const i = (order[at] ?? 0) % ROWS_MAX
       const row = this.#rows[i] ?? 0
       const segment = this.#rowSegments[i] ?? 0
-      const file = this.#rowFiles[i] ?? 0
-      const at = offset[row] ?? 0
-      const isSpill = file < 0
-      // One copy serves all places of a blob in files that are put together.
-      const isRepeated = isSpill && last.segment === segment && last.offset === at
-      if (!isRepeated) {
-        rows.push(at, length[row] ?? 0, isSpill ? TO_SPILL : file)
-        positions.push(isSpill ? spillBytes : (position[row] ?? 0))
-        batchRows.push(row)
-        segmentRows[segment] = (segmentRows[segment] ?? 0) + 1
-      }
-      if (!isSpill) continue
-      if (!isRepeated) {
-        last = { segment, offset: at, row: batchRows.length - 1 }
-        spillBytes += length[row] ?? 0
-      }
-      spilled.push([last.row, row, -1 - file])
+      rows[at * ROW_COLUMNS] = offset[row] ?? 0
+      rows[at * ROW_COLUMNS + 1] = length[row] ?? 0
+      rows[at * ROW_COLUMNS + 2] = this.#rowFiles[i] ?? 0
+      positions[at] = position[row] ?? 0
+      batchRows[at] = row
+      segmentRows[segment] = (segmentRows[segment] ?? 0) + 1
+      batchIds.copy(ids, at * 32, row * 32, row * 32 + 32)
     }
-    return this.#planned({ rows, positions, batchRows, spilled, segmentRows, spillBytes })
-  }
-
-  #planned(found: {
-    readonly rows: number[]
-    readonly positions: number[]
-    readonly batchRows: number[]
-    readonly spilled: [number, number, number][]
-    readonly segmentRows: Uint32Array
-    readonly spillBytes: number
-  }): PlannedJob {
-    const batch = this.#batch
-    const ids = new Uint8Array(found.batchRows.length * 32)
-    for (const [i, row] of found.batchRows.entries()) {
-      ids.set(batch.ids.subarray(row * 32, row * 32 + 32), i * 32)
-    }
-    const { segments, packs } = this.#segmentColumns(found.segmentRows)
+    const { segments, packs } = this.#segmentColumns(segmentRows)
     return {
-      batch,
+      batch: this.#batch,
       message: {
         kind: 'write',
         files: encodeFiles(this.#tasks.map((task) => factsOf(task, this.#options))),
@@ -208,14 +188,13 @@ class JobDraft {
         rowCounts: Uint32Array.from(this.#rowCounts),
         segments,
         ids,
-        rows: Uint32Array.from(found.rows),
-        positions: Float64Array.from(found.positions),
+        rows,
+        positions,
       },
       packs,
       tasks: this.#tasks,
-      batchRows: Uint32Array.from(found.batchRows),
-      spilled: found.spilled,
-      spillBytes: found.spillBytes,
+      batchRows,
+      spread: [...this.#shared.keys()].flatMap((number) => spread[number] ?? []),
     }
   }
 

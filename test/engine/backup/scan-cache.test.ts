@@ -86,7 +86,12 @@ test('random changes between runs: the same root with and without the cache', as
   for (let run = 0; run < 25; run++) {
     for (let i = 0; i < 3; i++) change(random)
     const environment = later(10 * (run + 1))
-    const cached = await backUp(disk, root, { input: contents(), scanCache, environment, dryRun: false })
+    const cached = await backUp(disk, root, {
+      input: contents(),
+      scanCache,
+      environment,
+      dryRun: false,
+    })
     const plain = await backUp(disk, root, { input: contents(), environment, dryRun: true })
     expect(toHex(cached.rootId), `run ${run}`).toBe(toHex(plain.rootId))
     reused += cached.files.unchanged
@@ -134,7 +139,11 @@ test('D2 P6: any damaged byte of the scan cache costs time only', async () => {
     const bad = Buffer.from(good)
     bad[at] = (bad[at] ?? 0) ^ (1 << (at % 8))
     cache.files.set('scan', at % 3 === 0 ? good.subarray(0, at) : bad)
-    const report = await backUp(disk, root, { input: contents(), scanCache, environment: later(20) })
+    const report = await backUp(disk, root, {
+      input: contents(),
+      scanCache,
+      environment: later(20),
+    })
     expect(toHex(report.rootId), `byte ${at}`).toBe(toHex(first.rootId))
   }
 })

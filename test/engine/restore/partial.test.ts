@@ -96,21 +96,12 @@ describe('restoreSnapshot() with a file system that fails', () => {
           if (path === 'a') wrong[1] = 0
           return target.writeWholeFile(path, wrong, metadata, options)
         },
-        createFile: (path) => {
-          const file = target.createFile(path)
-          return {
-            write: (bytes, offset, length, position) => {
-              const wrong = Buffer.from(bytes.subarray(offset, offset + length))
-              if (position <= 12_345_678 && position + length > 12_345_678) {
-                wrong[12_345_678 - position] = (wrong[12_345_678 - position] ?? 0) ^ 1
-              }
-              file.write(wrong, 0, length, position)
-            },
-            truncate: (byteCount) => file.truncate(byteCount),
-            setMetadata: (metadata) => file.setMetadata(metadata),
-            commit: (options) => file.commit(options),
-            discard: () => file.discard(),
+        writeShared: (shared, bytes, { offset, length, position }) => {
+          const wrong = Buffer.from(bytes.subarray(offset, offset + length))
+          if (position <= 12_345_678 && position + length > 12_345_678) {
+            wrong[12_345_678 - position] = (wrong[12_345_678 - position] ?? 0) ^ 1
           }
+          target.writeShared(shared, wrong, { offset: 0, length, position })
         },
       }),
     )
@@ -134,13 +125,19 @@ describe('restoreSnapshot() with a file system that fails', () => {
       overriding(target, {
         createFile: (path) => {
           const file = target.createFile(path)
-          return Object.assign(Object.create(file) as typeof file, {
+          return {
+            shared: file.shared,
             write: () => {
               throw full
             },
-            truncate: (byteCount: number) => file.truncate(byteCount),
+            truncate: (byteCount) => file.truncate(byteCount),
+            setMetadata: (metadata) => file.setMetadata(metadata),
+            commit: (options) => file.commit(options),
             discard: () => file.discard(),
-          })
+          }
+        },
+        writeShared: () => {
+          throw full
         },
       }),
     )

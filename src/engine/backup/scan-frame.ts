@@ -1,0 +1,78 @@
+/** A directory while it is being scanned, and its entries until they are in its tree. */
+
+import type { ByteString } from '../../base/bytes.ts'
+import type { TreeWriter } from '../../repository/tree-writer.ts'
+import type { SourceStat } from '../../source/source-files.ts'
+import type { CachedDirectory } from './scan-cache.ts'
+import type { BlockBuilder } from './scan-cache-writer.ts'
+import type { SourceNode } from './source-roots.ts'
+import type { EntryExtras } from './tree-entry.ts'
+
+export type SlotState = 'open' | 'ready' | 'left out'
+
+/** One entry of a directory, from the moment its name came up until it is in the tree. */
+export interface Slot {
+  state: SlotState
+  readonly name: ByteString
+  /** The row of the cache that it equals, or -1. */
+  row: number
+  /** Whether the cache knew the name at all. */
+  readonly wasKnown: boolean
+  stat: SourceStat
+  /** What the entry has besides its stat; undefined as long as that is not known. */
+  extras: Partial<EntryExtras> | undefined
+  /** Of a directory: where its block is in the new cache, or in the old one if it is kept. */
+  child: ChildBlock | undefined
+}
+
+export type ChildBlock = { readonly where: 'old' | 'new'; readonly offset: number }
+
+export class Frame {
+  readonly path: ByteString
+  readonly parent: Frame | undefined
+  /** Its own slot in the parent. */
+  readonly slot: Slot | undefined
+  readonly names: readonly ByteString[]
+  /** Only of directories on the way to a source. */
+  readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
+  readonly cached: CachedDirectory | undefined
+  readonly cachedOffset: number
+  readonly device: bigint | undefined
+  next = 0
+  /** The first cached row not below the next name. */
+  cachedRow = 0
+  readonly slots: Slot[] = []
+  head = 0
+  isWalked = false
+  /** Rows of the cache that the directory has been equal to so far; -1 once it differs. */
+  same = 0
+  tree: TreeWriter | undefined
+  block: BlockBuilder | undefined
+
+  constructor(init: {
+    readonly path: ByteString
+    readonly parent: Frame | undefined
+    readonly slot: Slot | undefined
+    readonly names: readonly ByteString[]
+    readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
+    readonly cached: CachedDirectory | undefined
+    readonly cachedOffset: number
+    readonly device: bigint | undefined
+  }) {
+    this.path = init.path
+    this.parent = init.parent
+    this.slot = init.slot
+    this.names = init.names
+    this.children = init.children
+    this.cached = init.cached
+    this.cachedOffset = init.cachedOffset
+    this.device = init.device
+    if (this.cached === undefined) this.same = -1
+  }
+
+  childPath(name: ByteString): ByteString {
+    const node = this.children?.get(name)
+    if (node !== undefined) return node.path
+    return this.path === '/' ? `/${name}` : `${this.path}/${name}`
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Writes a file that has no name until it is whole (Linux): a restore that is killed leaves nothing of
+ * it behind, and the kernel has one name less to make and to remove.
+ */
+
+import { constants } from 'node:fs'
+import type { ByteString } from '../base/bytes.ts'
+import type { Directory } from './directory-handles.ts'
+import { libc } from './libc.ts'
+import { writeFully } from './new-file.ts'
+import { errorAbout, errorCode } from './system-error.ts'
+import type { MetadataFailure, TargetMetadata } from './target-files.ts'
+import { setByDescriptor } from './target-metadata.ts'
+
+/** Without O_DIRECTORY, which is not the same number everywhere. */
+const O_TMPFILE_BIT = 0o20000000
+const CREATE = {
+  flags: constants.O_WRONLY | constants.O_DIRECTORY | O_TMPFILE_BIT,
+  mode: 0o600,
+} as const
+
+/**
+ * File systems that are known to have such files, and that report a failed write by `write`: the
+ * name comes before the file is closed, so closing must have nothing more to say.
+ */
+const FILE_SYSTEMS: ReadonlySet<number> = new Set([
+  0x0102_1994, // tmpfs
+  0xef53, // ext2, ext3, ext4
+  0x5846_5342, // xfs
+  0x9123_683e, // btrfs
+])
+
+/** Whether files without a name can be made in a directory; looked at once. */
+export function hasUnnamedFiles(directory: Directory): boolean {
+  if (directory.hasUnnamedFiles === undefined) {
+    const { descriptor } = directory
+    const found = descriptor < 0 ? undefined : libc()?.fileSystem(descriptor)
+    directory.hasUnnamedFiles = found !== undefined && FILE_SYSTEMS.has(found)
+  }
+  return directory.hasUnnamedFiles
+}
+
+export interface UnnamedFileOptions {
+  readonly directory: Directory
+  readonly name: ByteString
+  readonly bytes: Uint8Array
+  readonly metadata: TargetMetadata
+  /** For errors. */
+  readonly shown: ByteString
+}
+
+/**
+ * Writes a whole file and gives it its name. Throws EEXIST if that is taken, and what writing throws.
+ * Undefined, with nothing left behind, if it cannot be done this way.
+ */
+export function writeUnnamedFile(
+  options: UnnamedFileOptions,
+): readonly MetadataFailure[] | undefined {
+  const { directory, name, bytes, metadata, shown } = options
+  const c = libc()
+  if (c === undefined) return undefined
+  let descriptor: number
+  try {
+    descriptor = c.openat(directory.descriptor, '.', { ...CREATE, path: shown })
+  } catch {
+    return undefined // The way by a name says why, or works.
+  }
+  try {
+    writeFully(descriptor, bytes, { offset: 0, length: bytes.byteLength, position: 0 })
+    const failures = setByDescriptor(descriptor, metadata, shown)
+    try {
+      c.link(descriptor, directory.descriptor, name, shown)
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST') throw error
+      return undefined
+    }
+    return failures
+  } catch (error) {
+    throw errorAbout(shown, error)
+  } finally {
+    c.close(descriptor, shown)
+  }
+}

@@ -1,0 +1,60 @@
+/** Several processes at one repository at the same time. */
+
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { newBox, newRepository } from '../support/run-cairn.ts'
+
+const FILES = 40
+
+test('two backups of different trees at once: both succeed and both list', async () => {
+  const box = await newRepository()
+  for (const tree of ['one', 'two']) {
+    for (let n = 0; n < FILES; n++) {
+      // Half of it is the same in both: they race for the same blobs.
+      const text = n % 2 === 0 ? `common ${n} ` : `${tree} ${n} `
+      box.write(`${tree}/f${n}`, text.repeat(5000))
+    }
+  }
+  for (let round = 0; round < 3; round++) {
+    box.write('one/round', `${round}`)
+    const runs = ['one', 'two'].map((tree) =>
+      box.run(['backup', '--tag', tree, join('source', tree)]),
+    )
+    for (const { code, stderr } of await Promise.all(runs)) {
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    }
+  }
+  const snapshots = await box.snapshots()
+  expect(snapshots).toHaveLength(6)
+  expect(snapshots.some((snapshot) => snapshot.unconfirmed)).toBe(false)
+  for (const { id, tags } of snapshots) {
+    const { stdout } = await box.succeed(['ls', '-q', id])
+    expect(stdout.split('\n').filter((line) => line.includes('/f'))).toHaveLength(FILES)
+    expect(stdout).toContain(`/${tags[0]}/f7\n`)
+  }
+  // No two of the data are in the way of a later check.
+  expect((await box.run(['check', '--read-data'])).code).toBe(0)
+})
+
+test('two that create the repository at once: one makes it, and what succeeded is there', async () => {
+  const box = newBox()
+  box.write('a')
+  const runs = await Promise.all([box.run(['init']), box.run(['init']), box.run(['init'])])
+  const codes = runs.map(({ code }) => code)
+  for (const code of codes) expect([0, 1, 11]).toContain(code)
+  expect(codes.filter((code) => code === 0).length).toBeLessThanOrEqual(1)
+  await box.succeed(['backup', '--init', 'source'])
+  expect(await box.snapshots()).toHaveLength(1)
+})
+
+test('listing while a backup runs', async () => {
+  const box = await newRepository()
+  await box.succeed(['backup', 'source'])
+  const running = box.start(['backup', '--stdin-from-command', '--', 'sleep', '3'])
+  for (let n = 0; n < 5; n++) {
+    expect(await box.snapshots()).toHaveLength(1)
+    await box.succeed(['ls', 'latest'])
+  }
+  expect((await running.finished).code).toBe(0)
+  expect(await box.snapshots()).toHaveLength(2)
+})

@@ -1,0 +1,132 @@
+/** Ctrl-C and worse in the middle of a backup: nothing is listed that is not whole, the next run works. */
+
+import { rmSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { type Box, newRepository, type Started, summaryOf } from '../support/run-cairn.ts'
+
+const FILES = 60
+const FILE_BYTES = 1 << 20
+const END_MS_MAX = 2000
+
+/** Text that does not repeat but compresses: at the highest level that takes seconds. */
+function fill(box: Box): void {
+  let state = 12_345
+  for (let n = 0; n < FILES; n++) {
+    const bytes = Buffer.alloc(FILE_BYTES)
+    for (let at = 0; at < bytes.length; at++) {
+      // splitmix32, so that no file is like another.
+      state = (state + 0x9e37_79b9) | 0
+      const mixed = Math.imul(state ^ (state >>> 16), 0x21f0_aaad)
+      bytes[at] = 97 + ((mixed ^ (mixed >>> 15)) & 15)
+    }
+    box.write(`d${n % 6}/f${n}`, bytes)
+  }
+}
+
+const BACKUP = ['backup', '--compression', 'max', '--pack-size', '1', 'source']
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs))
+}
+
+/** Starts a backup and returns once it has stored its first packs. */
+async function startedBackup(): Promise<{ box: Box; running: Started }> {
+  const box = await newRepository()
+  fill(box)
+  const running = box.start(BACKUP)
+  const packs = () => box.repositoryFiles('packs').filter((path) => /[0-9a-f]{64}$/.test(path))
+  while (packs().length < 3) {
+    await sleep(20)
+    expect(running.child.exitCode).toBeNull()
+  }
+  return { box, running }
+}
+
+async function expectWorking(box: Box): Promise<void> {
+  expect(await box.snapshots()).toEqual([])
+  const finished = await box.succeed([...BACKUP, '--json', '--compression', 'fastest'])
+  const found = summaryOf(finished)
+  expect(found).toMatchObject({ files_new: FILES + 1 })
+  // What had been stored is not stored again.
+  expect(found.data_added).toBeLessThan(FILES * FILE_BYTES)
+  const { stdout } = await box.succeed(['ls', '-q', 'latest'])
+  expect(stdout.split('\n').filter((line) => line.includes('/f'))).toHaveLength(FILES)
+  const [snapshot] = await box.snapshots()
+  expect(snapshot).not.toHaveProperty('unconfirmed')
+  const check = await box.run(['check', '--read-data'])
+  expect({ code: check.code, stderr: check.stderr }).toEqual({ code: 0, stderr: '' })
+}
+
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  '%s: exit 130 within 2 s, and the next backup goes on',
+  async (name) => {
+    const { box, running } = await startedBackup()
+    const startMs = performance.now()
+    running.child.kill(name)
+    const { code, stderr, stdout } = await running.finished
+    expect(performance.now() - startMs).toBeLessThan(END_MS_MAX)
+    expect(code).toBe(130)
+    expect(stderr).toContain(`signal ${name} received`)
+    expect(stderr).toMatch(/interrupted\n$/)
+    expect(stdout).not.toContain('saved')
+    // It has said goodbye: nothing to wait for before a prune.
+    expect(box.repositoryFiles('sessions').filter((path) => /[0-9a-f]{64}$/.test(path))).toEqual([])
+    await expectWorking(box)
+  },
+)
+
+test('a second SIGINT ends it at once', async () => {
+  const { box, running } = await startedBackup()
+  running.child.kill('SIGINT')
+  await sleep(5)
+  running.child.kill('SIGINT')
+  const startMs = performance.now()
+  expect((await running.finished).code).toBe(130)
+  expect(performance.now() - startMs).toBeLessThan(500)
+  await expectWorking(box)
+})
+
+test('SIGKILL: the next backup goes on where it was', async () => {
+  const { box, running } = await startedBackup()
+  running.child.kill('SIGKILL')
+  expect((await running.finished).signal).toBe('SIGKILL')
+  await expectWorking(box)
+})
+
+test('SIGKILL and the cache is gone as well', async () => {
+  const { box, running } = await startedBackup()
+  running.child.kill('SIGKILL')
+  await running.finished
+  rmSync(box.cache, { recursive: true })
+  await expectWorking(box)
+})
+
+test.each([
+  ['--stdin-from-command', ['--stdin-from-command', '--', 'sleep', '20']],
+  ['--stdin', ['--stdin']],
+])('SIGINT ends a backup that waits for its input: %s', async (_title, options) => {
+  const box = await newRepository()
+  const { child, finished } = box.start(['backup', ...options], { holdsInput: true })
+  const sessions = () => box.repositoryFiles('sessions').length
+  const before = sessions()
+  while (sessions() === before) await sleep(20)
+  await sleep(200)
+  child.kill('SIGINT')
+  const late = sleep(END_MS_MAX).then(() => ({ code: 'it still runs' }))
+  expect(await Promise.race([finished, late])).toMatchObject({ code: 130 })
+  expect(await box.snapshots()).toEqual([])
+})
+
+test('SIGINT while the keys are being derived', async () => {
+  const box = await newRepository({ withPassword: true })
+  for (const command of [['snapshots'], ['backup', 'source'], ['ls', 'latest']]) {
+    const running = box.start(command)
+    await sleep(180)
+    const startMs = performance.now()
+    running.child.kill('SIGINT')
+    const { code, stdout } = await running.finished
+    expect({ command, code, stdout }).toMatchObject({ command, code: 130 })
+    expect(performance.now() - startMs).toBeLessThan(END_MS_MAX)
+  }
+  expect(await box.snapshots()).toEqual([])
+})
