@@ -2,8 +2,9 @@
 
 import { spawn } from 'node:child_process'
 import { lstatSync } from 'node:fs'
+import { addAbortSignal, type Readable } from 'node:stream'
 import { byteStringOf, type ByteString, toHex } from '../base/bytes.ts'
-import { CairnError } from '../base/errors.ts'
+import { CairnError, throwIfAborted } from '../base/errors.ts'
 import { backup } from '../engine/backup/backup.ts'
 import type { BackupInput, BackupListener, BackupReport } from '../engine/backup/backup-options.ts'
 import type { ExclusionRules } from '../engine/backup/exclusions.ts'
@@ -100,7 +101,21 @@ function exclusionsOf(
   }
 }
 
-async function* commandOutput(command: readonly string[]): AsyncGenerator<Uint8Array> {
+/** What a stream gives, until `signal` aborts: then it ends at once, whatever it waits for. */
+async function* abortable(stream: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  addAbortSignal(signal, stream)
+  try {
+    for await (const chunk of stream) yield chunk as Uint8Array
+  } catch (error) {
+    throwIfAborted(signal)
+    throw error
+  }
+}
+
+async function* commandOutput(
+  command: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const [program = '', ...rest] = command
   const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise<string | undefined>((resolve) => {
@@ -110,7 +125,7 @@ async function* commandOutput(command: readonly string[]): AsyncGenerator<Uint8A
     })
   })
   try {
-    for await (const chunk of child.stdout) yield chunk as Uint8Array
+    yield* abortable(child.stdout, signal)
   } finally {
     // Also when the backup gives up first: the command must not go on for nobody.
     if (child.exitCode === null) child.kill()
@@ -127,7 +142,9 @@ async function* commandOutput(command: readonly string[]): AsyncGenerator<Uint8A
 function inputOf(args: BackupArguments, access: Access): BackupInput {
   if (args.stdin || args.stdinFromCommand) {
     const name = byteStringOf(args.stdinFilename ?? 'stdin')
-    const chunks = args.stdinFromCommand ? commandOutput(args.operands) : process.stdin
+    const chunks = args.stdinFromCommand
+      ? commandOutput(args.operands, access.signal)
+      : abortable(process.stdin, access.signal)
     return { kind: 'stream', name, chunks }
   }
   const paths: ByteString[] = args.operands.map(byteStringOf)

@@ -94,9 +94,10 @@ export class BackupPass {
   #newScan(): Scan | undefined {
     const { input, environment, exclusions, listener, ignoreCtime, ignoreInode } = this.#options
     if (input.kind !== 'paths') return undefined
-    const { root } = sourceRoots(input.paths, input.workingDirectory)
+    const { root, paths } = sourceRoots(input.paths, input.workingDirectory)
     return new Scan(root, {
       source: environment.source,
+      named: new Set(paths),
       exclusions: new Exclusions(exclusions, (path, what) =>
         listener.onNotice?.(`${what} lies inside the source and is left out: ${path}`),
       ),

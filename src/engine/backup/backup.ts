@@ -15,6 +15,7 @@ import { discardIndexMirror, isIndexDamage } from '../../repository/open-index.t
 import { BEAT_PERIOD_MS, listSessions, Session } from '../../repository/sessions.ts'
 import { saveSnapshot, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
+import { checkRepository } from '../check/check.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import { BackupPass, type PassResult } from './backup-pass.ts'
 import { absolutePath, sourceRoots } from './source-roots.ts'
@@ -208,7 +209,7 @@ class BackupRun {
       return undefined
     }
     pass.commitCache()
-    await this.#removeDeadSessions(repository, seen)
+    await this.#resolveDeadSessions(repository, seen)
     if (this.#beatFailure !== undefined) {
       this.#options.listener.onNotice?.('the session could not be kept alive for a while')
     }
@@ -216,17 +217,34 @@ class BackupRun {
   }
 
   /**
-   * What runs of this author left that were killed, and that made no snapshot. Those that did are
-   * for `check` to confirm.
+   * What runs of this author left that were killed: sessions without a snapshot are removed, a
+   * snapshot that was not confirmed is resolved (FORMAT.md 18).
    */
-  async #removeDeadSessions(repository: Repository, seen: Seen): Promise<void> {
+  async #resolveDeadSessions(repository: Repository, seen: Seen): Promise<void> {
     const self = toHex(repository.keyring.authorId)
     const withSnapshot = new Set(seen.snapshots.map(({ envelope }) => toHex(envelope.sessionId)))
+    let isUnconfirmed = false
     for (const session of await listSessions(repository, this.#options.signal)) {
-      const isOwn = session.author === self && !session.isAlive
-      if (!isOwn || withSnapshot.has(toHex(session.beat.sessionId))) continue
-      for (const name of session.files) await repository.backend.remove({ kind: 'sessions', name })
+      if (session.author !== self || session.isAlive) continue
+      if (withSnapshot.has(toHex(session.beat.sessionId))) isUnconfirmed = true
+      else {
+        for (const name of session.files)
+          await repository.backend.remove({ kind: 'sessions', name })
+      }
     }
+    if (isUnconfirmed && repository.keyring.role !== 'writer') await this.#confirm(repository)
+  }
+
+  /** A check of the structure confirms what it finds sound (FORMAT.md 18). Rare: after a crash. */
+  async #confirm(repository: Repository): Promise<void> {
+    const { environment, signal } = this.#options
+    await checkRepository({
+      environment,
+      backend: repository.backend,
+      opening: Promise.resolve(repository),
+      readData: undefined,
+      ...(signal === undefined ? {} : { signal }),
+    })
   }
 
   #content(repository: Repository, result: PassResult, seen: Seen, endNs: bigint): SnapshotContent {

@@ -16,8 +16,8 @@ export interface Slot {
   readonly name: ByteString
   /** The row of the cache that it equals, or -1. */
   row: number
-  /** Whether the cache knew the name at all. */
-  readonly wasKnown: boolean
+  /** The row of the cache with this name, whatever is there now, or -1. */
+  readonly knownRow: number
   stat: SourceStat
   /** What the entry has besides its stat; undefined as long as that is not known. */
   extras: Partial<EntryExtras> | undefined

@@ -53,6 +53,8 @@ export interface PendingFile {
 
 export interface ScanOptions {
   readonly source: SourceFiles
+  /** The paths that the user named: `--one-file-system` does not leave them out. */
+  readonly named: ReadonlySet<ByteString>
   readonly exclusions: Exclusions
   readonly cache: ScanCacheReader | undefined
   readonly rules: MatchRules

@@ -7,7 +7,7 @@
  * the directories on the way, and the files that are out.
  */
 
-import type { ByteString } from '../../base/bytes.ts'
+import { type ByteString, equalBytes } from '../../base/bytes.ts'
 import { CborWriter } from '../../format/cbor.ts'
 import { type NodeRoot, type TreeEntry, writeEntry } from '../../format/tree.ts'
 import type { SourceStat } from '../../source/source-files.ts'
@@ -162,7 +162,7 @@ export class Scan {
       state: 'open',
       name,
       row,
-      wasKnown: row >= 0,
+      knownRow: row,
       stat,
       extras: undefined,
       child: undefined,
@@ -203,12 +203,14 @@ export class Scan {
   #takeDirectory(frame: Frame, slot: Slot, path: ByteString): void {
     const { exclusions } = this.#options
     const node = frame.children?.get(slot.name)
-    const isOther = node === undefined && exclusions.isOtherFileSystem(slot.stat, frame.device)
+    const isNamed = this.#options.named.has(path)
+    const isOther =
+      node === undefined && !isNamed && exclusions.isOtherFileSystem(slot.stat, frame.device)
     const children = isOther ? new Map<ByteString, SourceNode>() : node?.children
     const offset = slot.row < 0 ? undefined : frame.cached?.childOffset(slot.row)
     // A source's own device is what --one-file-system holds its contents against.
-    const device =
-      frame.device ?? (node !== undefined && children === undefined ? slot.stat.dev : undefined)
+    const isSource = isNamed || (node !== undefined && children === undefined)
+    const device = isSource ? slot.stat.dev : frame.device
     const child = this.#enter({ path, children }, frame, slot, offset, device)
     if (child === undefined) this.#leaveOut(frame, slot)
     else this.#stack.push(child)
@@ -227,7 +229,7 @@ export class Scan {
         const { extras } = content
         slot.extras = { size: content.size, ...extras }
         this.#keepHandles(frame, content.handles)
-        this.#ready(frame, slot, path, slot.wasKnown ? 'modified' : 'new')
+        this.#ready(frame, slot, path, this.#actionOf(frame, slot))
       },
       again: () => this.#lookAgain(frame, slot, path, looks - 1),
     })
@@ -273,7 +275,18 @@ export class Scan {
       this.#leaveOut(frame, slot)
       return
     }
-    this.#ready(frame, slot, path, slot.wasKnown ? 'modified' : 'new')
+    this.#ready(frame, slot, path, this.#actionOf(frame, slot))
+  }
+
+  /** What became of an entry that was looked at again: it may have turned out to be the same. */
+  #actionOf(frame: Frame, slot: Slot): ItemAction {
+    const { knownRow, extras } = slot
+    const services = this.#services
+    if (knownRow < 0 || frame.cached === undefined) return 'new'
+    if (services === undefined || extras === undefined) return 'modified'
+    this.#encoder.reset()
+    writeEntry(this.#encoder, this.#entry(slot, extras, services))
+    return equalBytes(this.#encoder.view(), frame.cached.entry(knownRow)) ? 'unchanged' : 'modified'
   }
 
   #entry(slot: Slot, extras: Partial<EntryExtras>, services: TreeServices): TreeEntry {
@@ -409,7 +422,7 @@ export class Scan {
       slot.row = -1
       slot.extras = { subtree: { id: Uint8Array.from(root.id), height: root.height } }
     }
-    const action = isKept === true ? 'unchanged' : slot.wasKnown ? 'modified' : 'new'
+    const action = isKept === true ? 'unchanged' : this.#actionOf(parent, slot)
     this.#ready(parent, slot, frame.path, action)
   }
 }
