@@ -374,7 +374,7 @@ describe('LocalBackend on a full or closed disk', () => {
     const { saved, failure } = await fill(on)
     expect(failure).toMatchObject({ code: 'CAIRN_STORAGE_REFUSED', details: { errno: 'ENOSPC' } })
     expect(String(failure)).toMatch(
-      /cannot save pack [0-9a-f]{8} in '.*': no space left on the device; free some space or/,
+      /cannot save pack [0-9a-f]{8} in '.*': no space left on the device; free some space/,
     )
     expect(saved.length).toBeGreaterThan(5)
     expect(fs.readdirSync(join(path, 'tmp'))).toEqual([])
