@@ -124,11 +124,14 @@ async function* commandOutput(
       resolve(code === 0 ? undefined : signal === null ? `exit code ${code}` : `signal ${signal}`)
     })
   })
+  let isAtEnd = false
   try {
     yield* abortable(child.stdout, signal)
+    isAtEnd = true
   } finally {
-    // Also when the backup gives up first: the command must not go on for nobody.
-    if (child.exitCode === null) child.kill()
+    // The backup has given up: the command must not go on for nobody. At the end of its output it
+    // is about to exit by itself, and its own exit code is what counts.
+    if (!isAtEnd) child.kill()
   }
   const problem = await ended
   if (problem !== undefined) {
