@@ -3,6 +3,7 @@
 import { concat } from '../base/bytes.ts'
 import { type FileName, fileNameOf, ID_BYTES, idBytes } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
+import { readTime, writeTime } from './cbor-time.ts'
 import type { Time } from './tree.ts'
 
 const SESSION_ID_BYTES = 16
@@ -43,16 +44,9 @@ export interface Tombstone {
   readonly known: readonly Uint8Array[]
 }
 
-function writeTime(out: CborWriter, key: number, time: Time): void {
+function writeTimeAt(out: CborWriter, key: number, time: Time): void {
   out.integer(key)
-  out.array(2)
-  out.integer(time.seconds)
-  out.integer(time.nanoseconds)
-}
-
-function readTime(reader: CborReader): Time {
-  reader.array(2)
-  return { seconds: reader.integer(), nanoseconds: reader.unsigned(999_999_999) }
+  writeTime(out, time)
 }
 
 function writeHead(out: CborWriter, fieldCount: number): void {
@@ -86,8 +80,8 @@ export function encodeBeat(beat: SessionBeat): Uint8Array {
   out.bytes(beat.sessionId)
   out.integer(2)
   out.integer(beat.beat)
-  writeTime(out, 3, beat.time)
-  writeTime(out, 4, beat.start)
+  writeTimeAt(out, 3, beat.time)
+  writeTimeAt(out, 4, beat.start)
   out.integer(5)
   out.text(beat.hostname)
   out.integer(6)
@@ -131,7 +125,7 @@ export function encodeMark(mark: Mark): Uint8Array {
   writeHead(out, 5)
   out.integer(1)
   out.integer(mark.phase)
-  writeTime(out, 2, mark.time)
+  writeTimeAt(out, 2, mark.time)
   out.integer(3)
   out.bytes(concat(...mark.packs.map((name) => idBytes(name))))
   out.integer(4)
@@ -173,7 +167,7 @@ export function encodeTombstone(tombstone: Tombstone): Uint8Array {
     out.bytes(item.replacement)
     out.bytes(item.body)
   }
-  writeTime(out, 2, tombstone.time)
+  writeTimeAt(out, 2, tombstone.time)
   out.integer(3)
   out.array(tombstone.known.length)
   for (const id of tombstone.known) out.bytes(id)

@@ -3,6 +3,7 @@
 import type { ByteString } from '../base/bytes.ts'
 import { ID_BYTES } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
+import { readTime, writeTime } from './cbor-time.ts'
 import { LIMIT } from './constants.ts'
 import type { NodeRoot, Time } from './tree.ts'
 
@@ -67,17 +68,6 @@ export interface SnapshotContent {
   readonly system: readonly [os: string, architecture: string]
   /** Of what was re-tagged or rewritten: keeps its retention group. */
   readonly original?: { readonly id: Uint8Array; readonly author: Uint8Array }
-}
-
-function writeTime(out: CborWriter, time: Time): void {
-  out.array(2)
-  out.integer(time.seconds)
-  out.integer(time.nanoseconds)
-}
-
-function readTime(reader: CborReader): Time {
-  reader.array(2)
-  return { seconds: reader.integer(), nanoseconds: reader.unsigned(999_999_999) }
 }
 
 function writeList<T>(out: CborWriter, items: readonly T[], write: (item: T) => void): void {
