@@ -131,9 +131,15 @@ export class PackStore {
     await onIndexed?.(name, packs)
   }
 
+  /** Returns once every pack taken so far is with the storage, which need not be durable yet. */
+  async allSaved(): Promise<void> {
+    while (this.#saving.size > 0) await Promise.all(this.#saving)
+    this.#throwIfFailed()
+  }
+
   /** Returns once every pack taken so far is durable and named by a durable index file. */
   async finish(): Promise<void> {
-    while (this.#saving.size > 0) await Promise.all(this.#saving)
+    await this.allSaved()
     await this.#indexing
     this.#throwIfFailed()
     await this.#writeIndex()

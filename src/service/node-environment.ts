@@ -1,5 +1,6 @@
 /** The engine's seams on a real machine. */
 
+import { setFlagsFromString } from 'node:v8'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { nodeClock, nodeProcess, nodeRandomness } from '../base/node-seams.ts'
@@ -42,4 +43,12 @@ export function nodeEnvironment(jobs: number | undefined): Environment {
     workerEntry: workerEntry(),
     yield: () => new Promise((resolve) => setImmediate(resolve)),
   }
+}
+
+/**
+ * From now on V8 gives objects that die at once no more room than they have: measured on a first
+ * backup, 20 MB of its peak for no gain in time. Only for a process that is cairn's alone.
+ */
+export function keepYoungGenerationSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1')
 }

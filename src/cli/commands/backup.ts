@@ -6,6 +6,7 @@ import { shortId } from '../../base/ids.ts'
 import { type Access, openAccess } from '../../service/access.ts'
 import { type BackupListener, type BackupReport, runBackup } from '../../service/backup.ts'
 import { createAt, isCreated } from '../../service/create.ts'
+import { keepYoungGenerationSmall } from '../../service/node-environment.ts'
 import type { CommandContext } from '../command.ts'
 import type { BackupArguments } from '../options/backup.ts'
 import { COMPRESSION_LEVELS } from '../options.ts'
@@ -63,8 +64,10 @@ class BackupReporter {
   get listener(): BackupListener {
     const { verbosity, json, stdout } = this.#context
     return {
-      onOpened: (repository) =>
-        this.#say(`repository ${shortId(repository.id)} opened (version 1)`),
+      onOpened: (repository) => {
+        keepYoungGenerationSmall()
+        this.#say(`repository ${shortId(repository.id)} opened (version 1)`)
+      },
       onParent: (parent) =>
         this.#say(
           parent === undefined

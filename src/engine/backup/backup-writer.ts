@@ -189,6 +189,9 @@ export class BackupWriter implements TreeServices {
     )
     await Promise.all(jobs)
     this.metadata.finish()
+    await this.store.allSaved()
+    // The workers' buffers are free before the last index file takes memory for its own.
+    await this.pool.close()
     await this.store.finish()
     if (this.#options.backup.dryRun) return
     for (const id of this.#claimed) {
