@@ -8,7 +8,14 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
-import { changeFiles, type DataSize, makeTinyTree, readAll, sizeOf } from './compare/data.ts'
+import {
+  changeFiles,
+  type DataSize,
+  makeTinyTree,
+  readAll,
+  sizeOf,
+  touchMemory,
+} from './compare/data.ts'
 import {
   type Command,
   FailedCommand,
@@ -20,6 +27,7 @@ import { markdown, type RowName, ROWS, type Sample } from './compare/report.ts'
 import { firstDifference } from './compare/same-tree.ts'
 import {
   describeRun,
+  fileSystemOf,
   projectFolder,
   readSettings,
   type Settings,
@@ -71,6 +79,7 @@ class Comparison {
   readonly #work: string
   readonly #restored: string
   readonly #withGnuTime: boolean
+  readonly #touchBytes: number
   readonly #verified = new Set<string>()
   isInterrupted = false
 
@@ -80,6 +89,7 @@ class Comparison {
     readonly sources: readonly string[]
     readonly work: string
     readonly restored: string
+    readonly size: DataSize
     readonly withGnuTime: boolean
   }) {
     this.#settings = options.settings
@@ -88,6 +98,7 @@ class Comparison {
     this.#work = options.work
     this.#restored = options.restored
     this.#withGnuTime = options.withGnuTime
+    this.#touchBytes = options.size.byteCount * RESTORE_SPACE_FACTOR
   }
 
   async run(): Promise<void> {
@@ -164,6 +175,7 @@ class Comparison {
   async #restore(one: Contestant, sources: readonly string[], round: number): Promise<void> {
     if (!one.isReady) return
     mkdirSync(this.#restored)
+    if (fileSystemOf(this.#restored) === 'tmpfs') touchMemory(this.#restored, this.#touchBytes)
     const { tool, folder, label } = one
     const invocation = tool.restore(folder, this.#restored, label)
     if (await this.#measure('restore', one, round, invocation)) {
@@ -325,7 +337,7 @@ async function compare(settings: Settings): Promise<number> {
   try {
     const { sources, size } = prepareSources(settings, work)
     const restored = join(restoreFolder, 'tree')
-    comparison = new Comparison({ settings, tools, sources, work, restored, withGnuTime })
+    comparison = new Comparison({ settings, tools, sources, work, restored, size, withGnuTime })
     await comparison.run()
     const { samples, changedFileCount } = comparison
     const lines = describeRun({

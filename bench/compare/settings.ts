@@ -98,7 +98,7 @@ export function projectFolder(): string {
   }
 }
 
-function fileSystemOf(path: string): string {
+export function fileSystemOf(path: string): string {
   const { status, stdout } = spawnSync('df', ['--output=fstype', path], { encoding: 'utf8' })
   return (status === 0 ? stdout.trim().split('\n').at(-1) : undefined) ?? 'unknown file system'
 }
@@ -130,7 +130,8 @@ export function describeRun(facts: Facts): string[] {
         ? ''
         : `, number of files changed in it: ${facts.changedFileCount}`),
     `- Repositories on ${fileSystemOf(settings.work)}, restored to ${fileSystemOf(settings.restoreTo)}; ` +
-      'a new home and cache for each tool and round; sync after each command, outside of its time',
+      'a new home and cache for each tool and round; sync after each command, outside of its time; ' +
+      'memory that a restore to tmpfs will take is touched before it',
     `- ${settings.rounds} round${settings.rounds === 1 ? '' : 's'}, tools in turn within each row; ` +
       'deriving keys from the password counts; restored trees compared with the source, ' +
       'once for each tool',
