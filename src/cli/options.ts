@@ -49,6 +49,7 @@ export const GLOBAL_OPTIONS = {
   'key-file': nonEmpty('file with a raw key: 32 bytes or 64 hex digits', 'file', {
     readElsewhere: 'CAIRN_KEY_FILE',
   }),
+  'insecure-no-password': flag('use the empty password, which protects nothing'),
   'key-hint': nonEmpty('id of the key to try first', 'key', { environment: 'CAIRN_KEY_HINT' }),
   quiet: flag('print no progress and no summary', { short: 'q' }),
   verbose: count('print more; twice, or --verbose=2, for every file', 2, { short: 'v' }),

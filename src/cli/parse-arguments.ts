@@ -173,6 +173,11 @@ export function findCommand(argv: readonly string[], names: readonly string[]): 
   }
   if (words.length === 0) return { name: undefined, rest, wantsVersion: false }
   const name = words.join(' ')
+  const second = names.filter((one) => one.startsWith(`${name} `))
+  if (second.length > 0) {
+    const choices = second.map((one) => one.slice(name.length + 1)).join(', ')
+    throw usage(`'cairn ${name}' needs one of ${choices}`)
+  }
   const hint = suggestion(name, names) || "; see 'cairn help'"
   throw usage(`'${name}' is not a command of cairn${hint}`)
 }

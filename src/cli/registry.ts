@@ -59,6 +59,36 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/init.ts'),
   ),
   command(
+    'key add',
+    'make another key for the repository',
+    async () => (await import('./options/key.ts')).KEY_ADD,
+    async () => ({ default: (await import('./commands/key.ts')).keyAdd }),
+  ),
+  command(
+    'key export',
+    'print a recovery sheet',
+    async () => (await import('./options/key.ts')).KEY_EXPORT,
+    async () => ({ default: (await import('./commands/key.ts')).keyExport }),
+  ),
+  command(
+    'key list',
+    'list the keys of the repository',
+    async () => (await import('./options/key.ts')).KEY_LIST,
+    async () => ({ default: (await import('./commands/key.ts')).keyList }),
+  ),
+  command(
+    'key passwd',
+    'change the password of the key in use',
+    async () => (await import('./options/key.ts')).KEY_PASSWD,
+    async () => ({ default: (await import('./commands/key.ts')).keyPasswd }),
+  ),
+  command(
+    'key remove',
+    'remove a key',
+    async () => (await import('./options/key.ts')).KEY_REMOVE,
+    async () => ({ default: (await import('./commands/key.ts')).keyRemove }),
+  ),
+  command(
     'ls',
     'list the files of a snapshot',
     async () => (await import('./options/ls.ts')).LS,

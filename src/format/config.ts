@@ -2,7 +2,7 @@
 
 import { fromHex, toHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
-import { type FileName, ID_BYTES, isFileName } from '../base/ids.ts'
+import { type FileName, fileNameOf, ID_BYTES, idBytes, isFileName } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
 import { FORMAT_VERSION, LIMIT, ROLE, type Role } from './constants.ts'
 import { decodeBase64 } from './slot.ts'
@@ -29,6 +29,8 @@ export interface ConfigHead {
   readonly epochs: readonly ConfigEpoch[]
   readonly idEpoch: number
   readonly slots: readonly FileName[]
+  /** Slots that were removed, for good; none by default. */
+  readonly removed?: readonly FileName[]
   readonly salt: Uint8Array
   readonly box: Uint8Array
 }
@@ -39,6 +41,7 @@ export interface ConfigSignature {
 }
 
 export interface DecodedConfig extends ConfigHead {
+  readonly removed: readonly FileName[]
   /** What the signatures cover, after the prefix "cairn config". */
   readonly line: Uint8Array
   readonly signatures: readonly ConfigSignature[]
@@ -59,6 +62,7 @@ export function encodeConfigLine(head: ConfigHead): Uint8Array {
     })),
     idEpoch: head.idEpoch,
     slots: head.slots,
+    ...(head.removed?.length ? { removed: head.removed } : {}),
     salt: Buffer.from(head.salt).toString('base64'),
     box: Buffer.from(head.box).toString('base64'),
   }
@@ -135,6 +139,7 @@ export function decodeConfig(bytes: Uint8Array): DecodedConfig {
   const features = decodeFeatures(fields['features'])
   const epochs = Array.isArray(fields['epochs']) ? fields['epochs'].map(decodeEpoch) : []
   const slots = textList(fields['slots'])
+  const removed = textList(fields['removed'] ?? [])
   const salt = decodeBase64(fields['salt'], 32)
   const box = decodeBase64(fields['box'])
   const signatures = decodeSignatures(rest)
@@ -146,6 +151,7 @@ export function decodeConfig(bytes: Uint8Array): DecodedConfig {
     epochs.length === 0 ||
     !epochs.every((epoch) => epoch !== undefined) ||
     !slots?.every(isFileName) ||
+    !removed?.every(isFileName) ||
     salt === undefined ||
     box === undefined ||
     signatures === undefined ||
@@ -163,6 +169,7 @@ export function decodeConfig(bytes: Uint8Array): DecodedConfig {
     epochs,
     idEpoch: idEpoch as number,
     slots,
+    removed,
     salt,
     box,
     line: Buffer.from(line, 'utf8'),
@@ -177,6 +184,13 @@ export interface Author {
   readonly label: string
   /** Seconds since 1970. */
   readonly since: number
+}
+
+/** Who a key slot was made for. */
+export interface SlotOwner {
+  readonly slot: FileName
+  /** The id of the author that signs with it. */
+  readonly author: Uint8Array
 }
 
 export interface ChunkerSettings {
@@ -196,11 +210,18 @@ export interface ConfigBox {
   readonly graceSeconds: number
   readonly dedupTrust: number
   readonly aead: number
+  /** None by default. */
+  readonly owners?: readonly SlotOwner[]
+}
+
+export interface DecodedConfigBox extends ConfigBox {
+  readonly owners: readonly SlotOwner[]
 }
 
 export function encodeConfigBox(box: ConfigBox): Uint8Array {
   const out = new CborWriter(512)
-  out.map(8)
+  const owners = box.owners ?? []
+  out.map(owners.length === 0 ? 8 : 9)
   out.integer(0)
   out.array(box.authors.length)
   for (const author of box.authors) {
@@ -229,12 +250,22 @@ export function encodeConfigBox(box: ConfigBox): Uint8Array {
     out.integer(i + 2)
     out.integer(value)
   }
+  if (owners.length > 0) {
+    out.integer(8)
+    out.array(owners.length)
+    for (const { slot, author } of owners) {
+      out.array(2)
+      out.bytes(idBytes(slot))
+      out.bytes(author)
+    }
+  }
   return out.finish()
 }
 
-export function decodeConfigBox(bytes: Uint8Array): ConfigBox {
+export function decodeConfigBox(bytes: Uint8Array): DecodedConfigBox {
   const reader = new CborReader(bytes, 'config')
   let authors: Author[] = []
+  let owners: SlotOwner[] = []
   let chunker: ChunkerSettings | undefined
   const numbers = new Map<number, number>()
   reader.map((key) => {
@@ -248,6 +279,7 @@ export function decodeConfigBox(bytes: Uint8Array): ConfigBox {
         maxBytes: reader.unsigned(),
       }
     } else if (key >= 2 && key <= 7) numbers.set(key, reader.unsigned())
+    else if (key === 8) owners = Array.from({ length: reader.array() }, () => readOwner(reader))
     else if (key < 0) reader.fail('it needs a newer version of cairn')
     else reader.skip()
   })
@@ -263,7 +295,14 @@ export function decodeConfigBox(bytes: Uint8Array): ConfigBox {
     graceSeconds: number(5),
     dedupTrust: number(6),
     aead: number(7),
+    owners,
   }
+}
+
+function readOwner(reader: CborReader): SlotOwner {
+  reader.array(2)
+  const slot = fileNameOf(new Uint8Array(reader.bytes(ID_BYTES, ID_BYTES)))
+  return { slot, author: new Uint8Array(reader.bytes(8, 8)) }
 }
 
 function readAuthor(reader: CborReader): Author {

@@ -211,6 +211,7 @@ function firstConfig(
     graceSeconds: GRACE_SECONDS_DEFAULT,
     dedupTrust: 0,
     aead: options.aead ?? AEAD_CHACHA20_POLY1305,
+    owners: [{ slot: slotName, author: authorIdOf(keyring.author.publicKey) }],
   }
   const epochs = [{ epoch, sealPublic, adminPublic, check }]
   return sealConfig({ ...head, epochs, slots: [slotName] }, box, keyring, parts.random)

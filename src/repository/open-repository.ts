@@ -1,21 +1,20 @@
 /** From a place and a secret to a keyring and the config in force (FORMAT.md 5 and 6). */
 
-import { concat, equalBytes, toHex } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { type FileName, shortId } from '../base/ids.ts'
-import { AEAD, createAead, positionNonce } from '../crypto/aead.ts'
-import { derive } from '../crypto/derive.ts'
-import {
-  type ConfigBox,
-  type DecodedConfig,
-  decodeConfig,
-  decodeConfigBox,
-} from '../format/config.ts'
+import { type ConfigBox, type DecodedConfig, decodeConfig } from '../format/config.ts'
 import { LIMIT } from '../format/constants.ts'
 import { decodeSlot, type Slot, type SlotPayload } from '../format/slot.ts'
 import type { Backend } from '../storage/backend.ts'
-import { nameOf } from './initialize.ts'
-import { isConfigSigned, type Keyring, keyringOf } from './keyring.ts'
+import {
+  type KeyState,
+  keyStateOf,
+  loadAll,
+  type Named,
+  type Revision,
+  validRevisions,
+} from './config-revisions.ts'
+import type { Keyring } from './keyring.ts'
 import { openSlot, type Secret } from './slots.ts'
 
 export interface OpenOptions {
@@ -29,46 +28,16 @@ export interface OpenOptions {
 
 export interface Unlocked {
   readonly keyring: Keyring
+  /** The revision in force. */
   readonly config: DecodedConfig
   readonly configName: FileName
+  /** That of the revision in force, with the authors of all revisions. */
   readonly box: ConfigBox
   readonly slotName: FileName
-}
-
-interface Named<T> {
-  readonly name: FileName
-  readonly value: T
-}
-
-/** Loads and decodes every file of a kind; what cannot be used is told and left out. */
-async function loadAll<T>(
-  backend: Backend,
-  kind: 'config' | 'keys',
-  decode: (bytes: Uint8Array) => T,
-  options: OpenOptions,
-): Promise<Named<T>[]> {
-  const operation = options.signal === undefined ? {} : { signal: options.signal }
-  const files = await backend.list(kind, operation)
-  const loaded: Named<T>[] = []
-  let failure: unknown
-  for (const { name } of files) {
-    try {
-      const bytes = await backend.load({ kind, name }, undefined, operation)
-      if (bytes === undefined) continue
-      if (nameOf(bytes) !== name)
-        throw new CairnError('CAIRN_CORRUPT', 'its bytes do not have its name')
-      loaded.push({ name, value: decode(bytes) })
-    } catch (error) {
-      if (!isCairnError(error, 'CAIRN_CORRUPT') && !isCairnError(error, 'CAIRN_FORMAT_TOO_NEW'))
-        throw error
-      failure = new CairnError(error.code, `${kind}/${shortId(name)} cannot be used`, {
-        cause: error,
-      })
-      options.onWarning?.(`${kind}/${shortId(name)} cannot be used: ${errorChain(error)}`)
-    }
-  }
-  if (loaded.length === 0 && failure !== undefined) throw failure
-  return loaded.sort((a, b) => (a.name < b.name ? -1 : 1))
+  /** What the slot protects: for making other slots from it. */
+  readonly payload: SlotPayload
+  /** What all revisions say of keys. */
+  readonly keys: KeyState
 }
 
 async function requireConfigs(
@@ -92,65 +61,70 @@ async function requireConfigs(
   )
 }
 
-function byHint(hint: string | undefined): (a: Named<Slot>, b: Named<Slot>) => number {
-  const rank = ({ name }: Named<Slot>) => (hint !== undefined && name.startsWith(hint) ? 0 : 1)
+/** The one hinted at first, then those of the newest revision: each trial may cost a derivation. */
+function byHint(
+  newest: readonly FileName[],
+  hint: string | undefined,
+): (a: Named<Slot>, b: Named<Slot>) => number {
+  const rank = ({ name }: Named<Slot>) =>
+    hint !== undefined && name.startsWith(hint) ? 0 : newest.includes(name) ? 1 : 2
   return (a, b) => rank(a) - rank(b)
 }
 
-/** The first slot that the secret opens. */
+interface Opened {
+  readonly name: FileName
+  readonly payload: SlotPayload
+  /** Not empty; the one in force first. */
+  readonly revisions: readonly Revision[]
+  readonly keys: KeyState
+}
+
+/** The first slot that the secret opens, and that counts. */
 async function unlock(
   slots: readonly Named<Slot>[],
+  configs: readonly Named<DecodedConfig>[],
   options: OpenOptions,
-): Promise<Named<SlotPayload> | undefined> {
-  for (const { name, value } of slots.slice(0, LIMIT.slotsTriedMax)) {
+): Promise<Opened | undefined> {
+  const warn = options.onWarning ?? (() => {})
+  for (const { name, value: slot } of slots.slice(0, LIMIT.slotsTriedMax)) {
     try {
-      const payload = await openSlot(value, options.secret, options.signal)
-      if (payload !== undefined) return { name, value: payload }
+      const payload = await openSlot(slot, options.secret, options.signal)
+      if (payload === undefined) continue
+      const revisions = validRevisions(configs, payload, slot.repositoryId, warn)
+      const keys = keyStateOf(revisions)
+      if (revisions.length > 0 && !keys.slots.includes(name)) {
+        warn(`key ${shortId(name)} was removed and opens nothing any more`)
+        continue
+      }
+      return { name, payload, revisions, keys }
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-      options.onWarning?.(`key ${shortId(name)} cannot be used: ${errorChain(error)}`)
+      warn(`key ${shortId(name)} cannot be used: ${errorChain(error)}`)
     }
   }
   return undefined
 }
 
-function openBox(config: DecodedConfig, keyring: Keyring): ConfigBox {
-  const key = derive('config box', concat(keyring.current.sharedObjects, config.salt))
-  const aead = createAead(AEAD.chacha20Poly1305)
-  const plain = aead.open(key, positionNonce(0, 0), undefined, config.box)
-  if (plain === undefined) {
-    throw new CairnError('CAIRN_CORRUPT', 'cannot open config: its contents are damaged')
-  }
-  return decodeConfigBox(plain)
-}
-
-interface Candidate {
-  readonly name: FileName
-  readonly config: DecodedConfig
-  readonly keyring: Keyring
-}
-
-/** The configs that the slot vouches for, best first: highest revision, then smallest name. */
-function candidates(
-  configs: readonly Named<DecodedConfig>[],
-  slot: Named<SlotPayload>,
-  repositoryId: Uint8Array,
+/** Tells of slots that are there and do not count, and of those that count and are not there. */
+function warnOfSlots(
+  present: ReadonlySet<FileName>,
+  {
+    slots,
+    removed,
+  }: { readonly slots: readonly FileName[]; readonly removed?: readonly FileName[] },
   warn: (message: string) => void,
-): Candidate[] {
-  const good: Candidate[] = []
-  for (const { name, value: config } of configs) {
-    if (!equalBytes(config.repositoryId, repositoryId)) continue
-    const keyring = keyringOf(slot.value, config)
-    if (typeof keyring === 'string') warn(`config ${shortId(name)} is not in force: ${keyring}`)
-    else if (!isConfigSigned(config, keyring))
-      warn(`config ${shortId(name)} is not in force: its signature is not valid`)
-    else good.push({ name, config, keyring })
+): void {
+  for (const name of present) {
+    if (removed?.includes(name)) {
+      warn(`key ${shortId(name)} was removed, but its file is there; it is ignored`)
+    } else if (!slots.includes(name)) {
+      warn(`key ${shortId(name)} is not listed in the config and is ignored`)
+    }
   }
-  good.sort((a, b) => b.config.revision - a.config.revision)
-  if (good[0] !== undefined && good[0].config.revision === good[1]?.config.revision) {
-    warn(`two configs have revision ${good[0].config.revision}; ${shortId(good[0].name)} is used`)
+  for (const name of slots) {
+    if (!present.has(name))
+      warn(`key ${shortId(name)}, which the config lists, is missing or damaged`)
   }
-  return good
 }
 
 /**
@@ -161,35 +135,33 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
   const warn = options.onWarning ?? (() => {})
   const configs = await requireConfigs(backend, options)
   const slots = await loadAll(backend, 'keys', decodeSlot, options)
+  const present = new Set(slots.map(({ name }) => name))
+  // Nothing vouches for these lists yet: they only save trying slots that cannot count.
   const listed = new Set(configs.flatMap(({ value }) => value.slots))
-  for (const { name } of slots) {
-    if (!listed.has(name)) warn(`key ${shortId(name)} is not listed in the config and is ignored`)
-  }
-  const usable = slots.filter(({ name }) => listed.has(name)).sort(byHint(options.keyHint))
-  const found = new Set(slots.map(({ name }) => name))
-  for (const name of listed) {
-    if (!found.has(name))
-      warn(`key ${shortId(name)}, which the config lists, is missing or damaged`)
-  }
+  const newest = configs.toSorted((a, b) => b.value.revision - a.value.revision)[0]
+  const usable = slots
+    .filter(({ name }) => listed.has(name))
+    .sort(byHint(newest?.value.slots ?? [], options.keyHint))
   if (usable.length === 0) {
+    warnOfSlots(present, { slots: [...listed] }, warn)
     throw new CairnError(
       'CAIRN_CORRUPT',
       `cannot open repository at '${backend.location}': none of its keys is left; restore the folder 'keys' from a copy`,
     )
   }
-  const slot = await unlock(usable, options)
-  if (slot === undefined) {
+  const opened = await unlock(usable, configs, options)
+  if (opened === undefined) {
+    warnOfSlots(present, { slots: newest?.value.slots ?? [] }, warn)
     throw new CairnError('CAIRN_WRONG_SECRET', 'wrong password or no key found')
   }
-  const head = usable.find(({ name }) => name === slot.name)?.value
-  const repositoryId = head?.repositoryId ?? new Uint8Array()
-  const [best] = candidates(configs, slot, repositoryId, warn)
+  const [best] = opened.revisions
   if (best === undefined) {
     throw new CairnError(
       'CAIRN_CORRUPT',
-      `cannot open repository ${toHex(repositoryId).slice(0, 8)}: no config in it is signed by its admin key; restore the folder 'config' from a copy`,
+      `cannot open repository at '${backend.location}': no config in it is signed by its admin key; restore the folder 'config' from a copy`,
     )
   }
+  warnOfSlots(present, opened.keys, warn)
   const unknown = best.config.features.read
   if (unknown.length > 0) {
     throw new CairnError(
@@ -197,8 +169,15 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
       `cannot open repository: it needs '${unknown.join("', '")}', which this program does not know; update cairn`,
     )
   }
-  const { name, config, keyring } = best
-  return { keyring, config, configName: name, box: openBox(config, keyring), slotName: slot.name }
+  return {
+    keyring: best.keyring,
+    config: best.config,
+    configName: best.name,
+    box: { ...best.box, authors: opened.keys.authors },
+    slotName: opened.name,
+    payload: opened.payload,
+    keys: opened.keys,
+  }
 }
 
 /**

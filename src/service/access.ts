@@ -25,6 +25,7 @@ export interface AccessArguments {
   readonly passwordCommand: string | undefined
   readonly keyFile: string | undefined
   readonly keyHint: string | undefined
+  readonly insecureNoPassword: boolean
   readonly cacheDir: string | undefined
   readonly noCache: boolean
 }
@@ -123,12 +124,13 @@ class LocalAccess implements RepositoryAccess {
   }
 
   secret(prompt: 'once' | 'twice'): Promise<Secret> {
-    const { keyFile, passwordFile, passwordCommand } = this.#args
+    const { keyFile, passwordFile, passwordCommand, insecureNoPassword } = this.#args
     const { environment, json, signal } = this.#context
     this.#secret ??= readSecret({
       keyFile,
       passwordFile,
       passwordCommand,
+      insecureNoPassword,
       environment,
       prompt: json ? 'never' : prompt,
       warn: (message) => this.warn(message),

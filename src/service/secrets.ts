@@ -19,6 +19,7 @@ export type SecretOrigin =
   | 'password-command'
   | 'environment'
   | 'prompt'
+  | 'none'
 
 export interface Secret {
   readonly kind: 'passphrase' | 'key'
@@ -35,6 +36,10 @@ export interface SecretSources {
   readonly passwordFile?: string | undefined
   /** `--password-command` */
   readonly passwordCommand?: string | undefined
+  /** `--insecure-no-password`: the empty passphrase. */
+  readonly insecureNoPassword?: boolean
+  /** `--`, or `--new-` for a secret that is to be set. */
+  readonly optionPrefix?: string
   readonly environment: Environment
   /** `CAIRN_`, or `CAIRN_FROM_` for the repository that is copied from. */
   readonly environmentPrefix?: string
@@ -59,11 +64,11 @@ interface Source {
 
 /** The one source given by flags, else by the environment; more than one is CAIRN_USAGE. */
 function chosenSource(sources: SecretSources): Source | undefined {
-  const { environment, environmentPrefix: prefix = 'CAIRN_' } = sources
+  const { environment, environmentPrefix: prefix = 'CAIRN_', optionPrefix = '--' } = sources
   const flags = [
-    ['--key-file', 'key-file', sources.keyFile],
-    ['--password-file', 'password-file', sources.passwordFile],
-    ['--password-command', 'password-command', sources.passwordCommand],
+    [`${optionPrefix}key-file`, 'key-file', sources.keyFile],
+    [`${optionPrefix}password-file`, 'password-file', sources.passwordFile],
+    [`${optionPrefix}password-command`, 'password-command', sources.passwordCommand],
   ] as const
   const variables = [
     [`${prefix}KEY_FILE`, 'key-file'],
@@ -93,6 +98,11 @@ function chosenSource(sources: SecretSources): Source | undefined {
 /** Throws CAIRN_USAGE if there is none and nobody to ask. */
 export async function readSecret(sources: SecretSources): Promise<Secret> {
   const source = chosenSource(sources)
+  if (sources.insecureNoPassword) {
+    if (source === undefined) return { kind: 'passphrase', bytes: new Uint8Array(), from: 'none' }
+    const option = `${sources.optionPrefix ?? '--'}insecure-no-password`
+    throw new CairnError('CAIRN_USAGE', `${option} and ${source.name} exclude each other`)
+  }
   if (source === undefined) return await promptForPassphrase(sources)
   switch (source.origin) {
     case 'key-file':
@@ -133,10 +143,13 @@ async function promptForPassphrase(sources: SecretSources): Promise<Secret> {
   const message = sources.promptMessage ?? 'enter password for repository:'
   const typed = prompt === 'never' ? undefined : await ask(message, signal)
   if (typed === undefined) {
+    const { optionPrefix } = sources
     throw new CairnError(
       'CAIRN_USAGE',
-      'no password given, and no terminal to ask for it on: use --password-file, ' +
-        '--password-command, --key-file or CAIRN_PASSWORD',
+      optionPrefix === undefined
+        ? 'no password given, and no terminal to ask for it on: use --password-file, ' +
+            '--password-command, --key-file or CAIRN_PASSWORD'
+        : `no new password given, and no terminal to ask for it on: use ${optionPrefix}password-file or ${optionPrefix}key-file`,
     )
   }
   if (prompt === 'twice' && (await ask('enter password again:', signal)) !== typed) {

@@ -586,7 +586,9 @@ test('key slots and configs', () => {
     dedupTrust: 0,
     aead: 1,
   }
-  expect(decodeConfigBox(encodeConfigBox(box))).toEqual(box)
+  expect(decodeConfigBox(encodeConfigBox(box))).toEqual({ ...box, owners: [] })
+  const owners = [{ slot: fileNameOf(new Uint8Array(32)), author: new Uint8Array(8) }]
+  expect(decodeConfigBox(encodeConfigBox({ ...box, owners }))).toEqual({ ...box, owners })
   const line = encodeConfigLine({
     repositoryId: new Uint8Array(16),
     revision: 3,
@@ -606,7 +608,8 @@ test('key slots and configs', () => {
     box: new Uint8Array(100),
   })
   const config = encodeConfig(line, [{ epoch: 1, signature: new Uint8Array(64) }])
-  expect(decodeConfig(config)).toMatchObject({ revision: 3, features: { read: ['x'] } })
+  const removed: readonly string[] = []
+  expect(decodeConfig(config)).toMatchObject({ revision: 3, features: { read: ['x'] }, removed })
   expectTyped(config, decodeConfig)
   const newer = Buffer.from(Buffer.from(config).toString().replace('"format":1', '"format":2'))
   expect(() => decodeConfig(newer)).toThrow(/newer than this program/)

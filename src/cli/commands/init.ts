@@ -31,7 +31,8 @@ export default async function init(args: InitArguments, context: CommandContext)
     if (context.quiet) return 0
     context.stdout.write(
       `created cairn repository ${shortId(id)} at ${location}\n\n` +
-        'Whoever loses the password or key file that opens it has lost the data in it.\n',
+        'Whoever loses the password or key file that opens it has lost the data in it.\n' +
+        "It is the only key: 'cairn key add' makes another, 'cairn key export' prints a copy to keep elsewhere.\n",
     )
     return 0
   } finally {

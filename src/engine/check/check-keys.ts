@@ -78,13 +78,13 @@ function checkRevisions(
     findings.note(
       { kind: 'config', name },
       `config/${shortId(name)} has revision ${value.revision} too; ${shortId(configName)} is in force`,
-      'two administrators changed it at once: look whether a change is missing',
+      "two administrators changed it at once; the keys of both count: run 'cairn key list'",
     )
   }
 }
 
 function checkSlotNames({ repository, findings }: CheckContext, slots: readonly Named<Slot>[]) {
-  const listed = new Set(repository.unlocked.config.slots)
+  const listed = new Set(repository.unlocked.keys.slots)
   const present = new Set(slots.map(({ name }) => name))
   const damaged = new Set(
     findings.all.filter(({ object }) => object.kind === 'keys').map(({ object }) => object.name),
