@@ -114,6 +114,7 @@ const BANS: readonly Ban[] = [
       'source/': USER_FILES,
       'storage/local/local-file-system.ts': 'a repository in a folder is files',
       'storage/cache/cache-directory.ts': CACHE_FILES,
+      'storage/cache/cached-repositories.ts': CACHE_FILES,
       'pipeline/index/level-files.ts': CACHE_FILES,
       'pipeline/index/index-mirror.ts': CACHE_FILES,
       'pipeline/index/mirror-base.ts': CACHE_FILES,

@@ -41,6 +41,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/backup.ts'),
   ),
   command(
+    'cache',
+    'list caches, or remove old ones',
+    async () => (await import('./options/cache.ts')).CACHE,
+    () => import('./commands/cache.ts'),
+  ),
+  command(
     'cat',
     'print an object of the repository',
     async () => (await import('./options/cat.ts')).CAT,
@@ -105,6 +111,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     'list snapshots',
     async () => (await import('./options/snapshots.ts')).SNAPSHOTS,
     () => import('./commands/snapshots.ts'),
+  ),
+  command(
+    'unlock',
+    'remove what killed runs have left',
+    async () => (await import('./options/unlock.ts')).UNLOCK,
+    () => import('./commands/unlock.ts'),
   ),
   command(
     'version',
