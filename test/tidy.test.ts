@@ -475,7 +475,9 @@ describe('tests', () => {
 /** The options of each command, and under '' those that all of them have. */
 async function optionTables(): Promise<Map<string, OptionTable>> {
   const tables = new Map<string, OptionTable>([['', GLOBAL_OPTIONS]])
-  for (const { name, load } of COMMANDS) tables.set(name, (await load()).definition.options)
+  for (const { name, isHidden, loadDefinition } of COMMANDS) {
+    if (!isHidden) tables.set(name, (await loadDefinition()).options)
+  }
   return tables
 }
 

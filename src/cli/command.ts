@@ -20,6 +20,8 @@ export interface CommandDefinition<Table extends OptionTable = Record<never, Opt
   readonly name: string
   /** The operands in help: `[FILE...]`. */
   readonly operands: string
+  /** What the first operand may be, if that is one of a few words. */
+  readonly operandChoices?: readonly string[]
   readonly operandsMin: number
   readonly operandsMax: number
   /** A paragraph or two for `--help`. */

@@ -7,7 +7,11 @@ export interface RegisteredCommand {
   readonly name: string
   /** One line for `cairn help`. */
   readonly summary: string
+  /** Not for people: neither in help nor in suggestions. */
+  readonly isHidden: boolean
   load(): Promise<LoadedCommand>
+  /** Without the code. */
+  loadDefinition(): Promise<LoadedCommand['definition']>
 }
 
 export interface LoadedCommand {
@@ -21,10 +25,13 @@ function command<Table extends OptionTable>(
   summary: string,
   definition: () => Promise<CommandDefinition<Table>>,
   code: () => Promise<{ readonly default: CommandAction<Arguments<Table>> }>,
+  isHidden = false,
 ): RegisteredCommand {
   return {
     name,
     summary,
+    isHidden,
+    loadDefinition: async () => (await definition()) as unknown as LoadedCommand['definition'],
     load: async () => {
       const [loadedDefinition, module] = await Promise.all([definition(), code()])
       // Sound because whoever parses with `definition` calls `run` with what it got.
@@ -57,6 +64,19 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     'check that all that snapshots need is there',
     async () => (await import('./options/check.ts')).CHECK,
     () => import('./commands/check.ts'),
+  ),
+  command(
+    '__complete',
+    'answer a shell',
+    async () => (await import('./options/complete.ts')).COMPLETE,
+    () => import('./commands/complete.ts'),
+    true,
+  ),
+  command(
+    'completion',
+    'print what a shell needs to complete command lines',
+    async () => (await import('./options/completion.ts')).COMPLETION,
+    () => import('./commands/completion.ts'),
   ),
   command(
     'init',

@@ -92,7 +92,8 @@ async function dispatch(
   const command = commands.find((one) => one.name === found.name)
   if (command === undefined) {
     const { rootHelp } = await import('./help.ts')
-    outputs.stdout.write(`${await rootHelp(commands, surroundings.columns())}\n`)
+    const shown = commands.filter(({ isHidden }) => !isHidden)
+    outputs.stdout.write(`${await rootHelp(shown, surroundings.columns())}\n`)
     return 0
   }
   const { definition, run } = await command.load()

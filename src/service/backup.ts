@@ -166,8 +166,11 @@ function inputOf(args: BackupArguments, access: Access): BackupInput {
   return { kind: 'paths', paths, workingDirectory: process.cwd() }
 }
 
-/** restic's rule: the newest snapshot of the same host and paths, unless one is named. */
-function parentChooser(request: BackupRequest, hostname: string, nowNs: bigint) {
+/**
+ * restic's rule: the newest snapshot of the same host and paths that is not newer than the one to be
+ * made, unless one is named.
+ */
+function parentChooser(request: BackupRequest, hostname: string, nowNs: bigint, timeNs: bigint) {
   const { args } = request
   return (snapshots: readonly Snapshot[], paths: readonly ByteString[]): Snapshot | undefined => {
     const readable = snapshots.filter(({ content }) => content !== undefined)
@@ -179,6 +182,7 @@ function parentChooser(request: BackupRequest, hostname: string, nowNs: bigint) 
     const samePaths = (snapshot: Snapshot) =>
       JSON.stringify(snapshot.content?.paths) === JSON.stringify(paths)
     return readable
+      .filter((snapshot) => snapshot.timeNs <= timeNs)
       .filter((snapshot) => !group.paths || samePaths(snapshot))
       .filter((snapshot) =>
         matchesFilter(candidateOf(snapshot), {
@@ -229,7 +233,7 @@ export async function runBackup(access: Access, request: BackupRequest): Promise
     tags: args.tag,
     hostname,
     ...(timeNs === undefined ? {} : { timeNs }),
-    chooseParent: parentChooser(request, hostname, nowNs),
+    chooseParent: parentChooser(request, hostname, nowNs, timeNs ?? nowNs),
     force: args.force,
     ignoreInode: args.ignoreInode,
     ignoreCtime: args.ignoreCtime || args.ignoreInode,

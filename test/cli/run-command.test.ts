@@ -36,7 +36,13 @@ function registered(action: Action, onlyShows = false): RegisteredCommand {
     onlyShows,
   })
   const loaded: LoadedCommand = { definition, run: action }
-  return { name: 'act', summary: 'acts', load: async () => loaded }
+  return {
+    name: 'act',
+    summary: 'acts',
+    isHidden: false,
+    load: async () => loaded,
+    loadDefinition: async () => definition,
+  }
 }
 
 async function run(

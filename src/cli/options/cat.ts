@@ -33,6 +33,7 @@ export function catOperands(args: CatArguments): { readonly kind: CatKind; reado
 export const CAT = defineCommand({
   name: 'cat',
   operands: 'KIND [ID]',
+  operandChoices: CAT_KINDS,
   operandsMin: 1,
   operandsMax: 2,
   description:
