@@ -27,6 +27,11 @@ export const COMPRESSION_LEVELS: Readonly<Record<CompressionMode, number | undef
   max: 19,
 }
 
+function readHead(value: string | undefined, spelling: string): string | undefined {
+  if (value === undefined || /^[0-9a-f]{32}$/i.test(value)) return value?.toLowerCase()
+  throw usage(`'${value}' is not a value of ${spelling}: write the 32 hex digits of 'cairn head'`)
+}
+
 export const GLOBAL_OPTIONS = {
   repo: nonEmpty('where the repository is', 'repository', {
     short: 'r',
@@ -51,6 +56,10 @@ export const GLOBAL_OPTIONS = {
   }),
   'insecure-no-password': flag('use the empty password, which protects nothing'),
   'key-hint': nonEmpty('id of the key to try first', 'key', { environment: 'CAIRN_KEY_HINT' }),
+  'expect-head': mapped(
+    nonEmpty('stop unless the repository goes on from this head (see cairn head)', 'head'),
+    readHead,
+  ),
   quiet: flag('print no progress and no summary', { short: 'q' }),
   verbose: count('print more; twice, or --verbose=2, for every file', 2, { short: 'v' }),
   json: flag('print JSON, for programs'),

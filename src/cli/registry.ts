@@ -79,6 +79,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/completion.ts'),
   ),
   command(
+    'head',
+    'print a short digest of all that is there',
+    async () => (await import('./options/head.ts')).HEAD,
+    () => import('./commands/head.ts'),
+  ),
+  command(
     'init',
     'create a repository',
     async () => (await import('./options/init.ts')).INIT,

@@ -26,6 +26,7 @@ export interface AccessArguments {
   readonly keyFile: string | undefined
   readonly keyHint: string | undefined
   readonly insecureNoPassword: boolean
+  readonly expectHead: string | undefined
   readonly cacheDir: string | undefined
   readonly noCache: boolean
 }
@@ -149,7 +150,7 @@ class LocalAccess implements RepositoryAccess {
     const { keyHint } = this.#args
     // Ask for a password only where there is something to open with it.
     await this.#requireConfig()
-    return await Repository.open(
+    const repository = await Repository.open(
       { backend: this.backend, clock, random, process },
       {
         secret: await this.secret('once'),
@@ -158,6 +159,12 @@ class LocalAccess implements RepositoryAccess {
         onWarning: (message) => this.warn(message),
       },
     )
+    const { expectHead } = this.#args
+    if (expectHead !== undefined) {
+      const { requireHead } = await import('../engine/head.ts')
+      await requireHead(repository, expectHead, this.signal)
+    }
+    return repository
   }
 
   /** Without a config but with packs it is damaged, which opening it says in full. */

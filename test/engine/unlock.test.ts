@@ -2,7 +2,6 @@ import { expect, test } from 'vitest'
 import { toHex } from '../../src/base/bytes.ts'
 import type { Process } from '../../src/base/seams.ts'
 import { unlockSessions } from '../../src/engine/unlock.ts'
-import { STATISTIC_KEYS } from '../../src/format/snapshot.ts'
 import { createRepository } from '../../src/repository/initialize.ts'
 import { Repository } from '../../src/repository/repository.ts'
 import { Session } from '../../src/repository/sessions.ts'
@@ -10,6 +9,7 @@ import type { Secret } from '../../src/repository/slots.ts'
 import { saveSnapshot } from '../../src/repository/snapshots.ts'
 import { timeOf } from '../../src/repository/time.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
+import { emptyContent } from '../support/empty-content.ts'
 import { inlineEnvironment } from '../support/backup-harness.ts'
 
 const SECRET: Secret = { kind: 'key', bytes: new Uint8Array(32).fill(1) }
@@ -61,24 +61,7 @@ test('leaves the session of an unconfirmed snapshot, whatever is asked', async (
   const { openAs, beginAs, sessionCount } = await newPlace()
   const dead = await beginAs({ pid: 2 })
   const time = timeOf(clock.wallNs())
-  const content = {
-    root: { id: new Uint8Array(32), height: 0 },
-    paths: [],
-    hostname: 'h',
-    username: 'u',
-    tags: [],
-    start: time,
-    end: time,
-    program: 'test',
-    excludes: [],
-    statistics: Object.fromEntries(STATISTIC_KEYS.map((name) => [name, 0])) as never,
-    userNames: new Map<number, string>(),
-    groupNames: new Map<number, string>(),
-    uid: 0,
-    gid: 0,
-    system: ['linux', 'x64'] as const,
-  }
-  await saveSnapshot(dead, time, content, { snapshots: [], tombstones: [] })
+  await saveSnapshot(dead, time, emptyContent(time), { snapshots: [], tombstones: [] })
   for (const removeAll of [false, true]) {
     const report = await unlockSessions(await openAs({}), { removeAll })
     expect(report.removed).toEqual([])

@@ -25,8 +25,11 @@ export function checkHistory({ findings }: CheckContext, objects: CheckedObjects
   }
 }
 
-/** Each with one snapshot that names it. */
-function missingSnapshots({ snapshots, forgotten }: CheckedObjects): Map<SnapshotId, string> {
+/** Snapshots that others name and that are neither there nor forgotten, each with one that names it. */
+export function missingSnapshots({
+  snapshots,
+  forgotten,
+}: Pick<CheckedObjects, 'snapshots' | 'forgotten'>): Map<SnapshotId, string> {
   const present = new Set(snapshots.map(({ id }) => id))
   const missing = new Map<SnapshotId, string>()
   for (const { id, envelope } of snapshots) {
@@ -40,7 +43,10 @@ function missingSnapshots({ snapshots, forgotten }: CheckedObjects): Map<Snapsho
 }
 
 /** A tombstone that another knows may have been merged into it. */
-function missingTombstones({ snapshots, tombstones }: CheckedObjects): Map<string, string> {
+export function missingTombstones({
+  snapshots,
+  tombstones,
+}: Pick<CheckedObjects, 'snapshots' | 'tombstones'>): Map<string, string> {
   const known = new Set(tombstones.keys())
   for (const tombstone of tombstones.values()) {
     for (const id of tombstone.known) known.add(toHex(id))
