@@ -48,6 +48,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/backup.ts'),
   ),
   command(
+    'benchmark',
+    'measure how fast this machine is',
+    async () => (await import('./options/benchmark.ts')).BENCHMARK,
+    () => import('./commands/benchmark.ts'),
+  ),
+  command(
     'cache',
     'list caches, or remove old ones',
     async () => (await import('./options/cache.ts')).CACHE,
@@ -77,6 +83,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     'print what a shell needs to complete command lines',
     async () => (await import('./options/completion.ts')).COMPLETION,
     () => import('./commands/completion.ts'),
+  ),
+  command(
+    'doctor',
+    'say what this machine offers',
+    async () => (await import('./options/doctor.ts')).DOCTOR,
+    () => import('./commands/doctor.ts'),
   ),
   command(
     'head',
