@@ -413,6 +413,15 @@ describe('code', () => {
     ).toEqual([])
   })
 
+  test('has no colours, as --no-color and NO_COLOR say', () => {
+    const sequence = /\\(?:x1b|u001b|u\{1b\}|033|e)\[[\d;]*m|styleText|\bchalk\b|picocolors/i
+    expect(sourceFiles.filter(({ text }) => sequence.test(text)).map(({ path }) => path)).toEqual(
+      [],
+    )
+    // It does find what the live lines of the terminal are drawn with.
+    expect(sourceFiles.some(({ text }) => /\\x1b\[/.test(text))).toBe(true)
+  })
+
   test('has no class called manager or handler, and nothing left to fix', () => {
     const places = sourceFiles.flatMap(({ path, lines }) =>
       lines.flatMap((line, at) =>

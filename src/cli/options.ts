@@ -63,7 +63,7 @@ export const GLOBAL_OPTIONS = {
   quiet: flag('print no progress and no summary', { short: 'q' }),
   verbose: count('print more; twice, or --verbose=2, for every file', 2, { short: 'v' }),
   json: flag('print JSON, for programs'),
-  'no-color': flag('use no colours (also: NO_COLOR)'),
+  'no-color': flag('accepted, as NO_COLOR is: there are no colours'),
   'no-lock': flag('accepted for scripts written for restic: there are no locks'),
   'retry-lock': duration('accepted for scripts written for restic: there are no locks'),
   'cache-dir': nonEmpty('where the cache is', 'directory', { environment: 'CAIRN_CACHE_DIR' }),

@@ -139,7 +139,7 @@ export function examine(machine: Machine, sizeOf: (bytes: number) => string): Ch
       'libc',
       machine.hasLibc ? 'available' : 'missing',
       !machine.hasLibc && 'note',
-      'koffi could not be loaded: times are restored to the microsecond, links get none',
+      'koffi could not be loaded: times are restored to the microsecond, devices and FIFOs not at all',
     ),
     checkFuse(machine),
     check('cores', coreText),

@@ -112,6 +112,9 @@ test('the parent is of the same host and paths; --parent and --group-by choose o
   expect(await parentOf('--host', 'c', '--group-by', 'paths')).toBe(ids[3])
   expect(await parentOf('--host', 'a', '--parent', ids[1] ?? '')).toBe(ids[1])
   expect((await box.run(['backup', '--parent', 'abcdef12', 'source'])).code).toBe(1)
+  // None that is newer than the snapshot to be made.
+  expect(await parentOf('--host', 'a', '--time', '2025-03-01 03:30:00')).toBe(ids[2])
+  expect(await parentOf('--host', 'a', '--time', '2024-03-01 03:30:00')).toBeUndefined()
 })
 
 test('a reader that goes away ends the listing without complaint', async () => {
