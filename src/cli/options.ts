@@ -68,6 +68,7 @@ export const GLOBAL_OPTIONS = {
   'retry-lock': duration('accepted for scripts written for restic: there are no locks'),
   'cache-dir': nonEmpty('where the cache is', 'directory', { environment: 'CAIRN_CACHE_DIR' }),
   'no-cache': flag('use no cache'),
+  'cleanup-cache': flag('remove caches of repositories that were not used for 30 days'),
   compression: choice('how hard to compress', COMPRESSION_MODES, {
     environment: 'CAIRN_COMPRESSION',
   }),

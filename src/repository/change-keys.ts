@@ -12,7 +12,7 @@ import { sealSecretOf, writerSecretOf } from '../crypto/key-hierarchy.ts'
 import { publicKeyOf } from '../crypto/exchange.ts'
 import { signer } from '../crypto/sign.ts'
 import type { Author, SlotOwner } from '../format/config.ts'
-import type { Role } from '../format/constants.ts'
+import { LIMIT, type Role } from '../format/constants.ts'
 import type { SlotPayload } from '../format/slot.ts'
 import { type KeyState, keyStateOf, readRevisions, type Revision } from './config-revisions.ts'
 import { nameOf, sealConfig } from './initialize.ts'
@@ -255,6 +255,12 @@ export async function addSlot(
 ): Promise<FileName> {
   requireAdmin(repository)
   repository.requireWritable()
+  if (repository.unlocked.keys.slots.length >= LIMIT.slotsTriedMax) {
+    throw new CairnError(
+      'CAIRN_FAILED',
+      `cannot add a key: there are ${LIMIT.slotsTriedMax}, and no more are ever tried; remove one first`,
+    )
+  }
   const addition = await makeAddition(repository, slot, repository.random.bytes(32), signal)
   await new KeyChanger(repository, { addition, removes: [] }, signal).run()
   return addition.owner.slot

@@ -133,11 +133,16 @@ function warnOfSlots(
  */
 export async function unlockRepository(backend: Backend, options: OpenOptions): Promise<Unlocked> {
   const warn = options.onWarning ?? (() => {})
-  const configs = await requireConfigs(backend, options)
+  let configs = await requireConfigs(backend, options)
   const slots = await loadAll(backend, 'keys', decodeSlot, options)
   const present = new Set(slots.map(({ name }) => name))
   // Nothing vouches for these lists yet: they only save trying slots that cannot count.
-  const listed = new Set(configs.flatMap(({ value }) => value.slots))
+  let listed = new Set(configs.flatMap(({ value }) => value.slots))
+  if (slots.some(({ name }) => !listed.has(name))) {
+    // Keys may have been changed between the two listings: the revision is newer than the first.
+    configs = await requireConfigs(backend, { ...options, onWarning: () => {} })
+    listed = new Set(configs.flatMap(({ value }) => value.slots))
+  }
   const newest = configs.toSorted((a, b) => b.value.revision - a.value.revision)[0]
   const usable = slots
     .filter(({ name }) => listed.has(name))

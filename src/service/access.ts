@@ -4,7 +4,7 @@
  */
 
 import { toHex } from '../base/bytes.ts'
-import { CairnError, isCairnError } from '../base/errors.ts'
+import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { nodeClock, nodeProcess, nodeRandomness } from '../base/node-seams.ts'
 import type { Environment as Seams } from '../engine/environment.ts'
 import { hasRepository } from '../repository/initialize.ts'
@@ -29,6 +29,7 @@ export interface AccessArguments {
   readonly expectHead: string | undefined
   readonly cacheDir: string | undefined
   readonly noCache: boolean
+  readonly cleanupCache: boolean
 }
 
 export interface AccessContext {
@@ -192,6 +193,7 @@ class LocalAccess implements RepositoryAccess {
     if (!(await hasRepository(this.backend, this.signal))) return undefined
     const repositoryId = await peekRepositoryId(this.backend)
     if (repositoryId === undefined) return undefined
+    if (this.#args.cleanupCache) await this.#removeOldCaches()
     const { openCacheDirectory } = await import('../storage/cache/cache-directory.ts')
     const { cacheDir } = this.#args
     const { clock, random } = this.#seams
@@ -206,6 +208,16 @@ class LocalAccess implements RepositoryAccess {
       return undefined
     }
     return opened.cache
+  }
+
+  async #removeOldCaches(): Promise<void> {
+    const { listCaches, MAX_AGE_DAYS, removeOldCaches } = await import('./caches.ts')
+    try {
+      const root = this.#args.cacheDir
+      removeOldCaches(listCaches({ root, maxAgeDays: MAX_AGE_DAYS, withSizes: false }))
+    } catch (error) {
+      this.warn(errorChain(error))
+    }
   }
 
   async close(): Promise<void> {

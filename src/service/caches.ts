@@ -13,6 +13,9 @@ import {
 
 export const DAY_MS = 24 * 3600 * 1000
 
+/** From which age on a cache is old, if nothing else is said. */
+export const MAX_AGE_DAYS = 30
+
 export interface CacheOverview {
   readonly root: string
   readonly caches: readonly (CachedRepository & {

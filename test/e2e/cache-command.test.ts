@@ -1,6 +1,6 @@
 /** `cairn cache` and `cairn unlock`, from the command line. */
 
-import { chmodSync, mkdirSync, readdirSync, utimesSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { isRoot, jsonLines, newBox, newRepository } from '../support/run-cairn.ts'
@@ -25,6 +25,10 @@ test('cache lists what there is and removes what is old', async () => {
   const [shown] = jsonLines((await box.succeed(['cache', '--json'])).stdout)
   expect(shown).toMatchObject({ directory: root, caches: [{ old: true, size: 0 }, { old: false }] })
 
+  await box.succeed(['backup', '--cleanup-cache', box.source])
+  expect(existsSync(old)).toBe(false)
+  mkdirSync(old)
+  utimesSync(old, 1, 1)
   const cleaned = await box.succeed(['cache', '--cleanup'])
   expect(cleaned.stdout).toBe('removed 1 old cache dirs\n')
   const left = readdirSync(root).filter((name) => name !== 'CACHEDIR.TAG')

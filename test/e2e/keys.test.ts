@@ -23,7 +23,10 @@ test('key add, list, passwd and remove', async () => {
   const second = keyFile(box, '2')
   const options = ['--new-key-file', second.path, '--user', 'ann', '--host', 'web1']
   const added = await box.succeed(['key', 'add', ...options])
-  const [own, other] = await listKeys(box)
+  const keys = await listKeys(box)
+  expect(keys).toHaveLength(2)
+  const own = keys.find(({ current }) => current)
+  const other = keys.find(({ current }) => !current)
   expect(own).toMatchObject({ current: true, role: 'admin' })
   expect(other).toMatchObject({ current: false, userName: 'ann', hostName: 'web1', role: 'admin' })
   expect(other.created).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/)
@@ -46,6 +49,20 @@ test('key add, list, passwd and remove', async () => {
   expect((await box.run(['snapshots'], third)).code).toBe(12)
   expect(await listKeys(box)).toHaveLength(1)
   expect((await box.succeed(['key', 'list'])).stdout).toContain('There is one key only')
+})
+
+test('keys that several processes add at once are all there', async () => {
+  const box = await newRepository()
+  const digits = ['1', '2', '3', '4']
+  const added = await Promise.all(
+    digits.map((digit) => box.run(['key', 'add', '--new-key-file', keyFile(box, digit).path])),
+  )
+  // What they see of each other meanwhile may be worth a warning, and is no failure.
+  expect(added.map(({ code }) => code)).toEqual(digits.map(() => 0))
+  expect(await listKeys(box)).toHaveLength(5)
+  for (const digit of digits) {
+    expect((await box.run(['snapshots'], keyFile(box, digit))).code).toBe(0)
+  }
 })
 
 test('a writer key makes backups and reads none', async () => {

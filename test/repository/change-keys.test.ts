@@ -106,6 +106,18 @@ describe('a slot that is added', () => {
     },
   )
 
+  test('is refused where no more would be tried', async () => {
+    const disk = await newDisk()
+    for (let count = 2; count <= 64; count++)
+      await addSlot(await open(disk, FIRST), slot(key(count)))
+    expect(await opens(disk, key(64))).toBe(true)
+    const before = disk.files.size
+    expect(await failureOf(addSlot(await open(disk, FIRST), slot(key(65))))).toMatch(
+      /^CAIRN_FAILED: cannot add a key: there are 64/,
+    )
+    expect(disk.files.size).toBe(before)
+  })
+
   test('takes a passphrase as well', async () => {
     const disk = await newDisk()
     const secret: Secret = { kind: 'passphrase', bytes: Buffer.from('battery staple') }
@@ -308,6 +320,21 @@ describe('two administrators at once', () => {
       expect([await opens(disk, FIRST), await opens(disk, key(2))]).toEqual([false, true])
     }
   })
+})
+
+test('a repository opens while a key is being changed', async () => {
+  const disk = await newDisk()
+  await addSlot(await open(disk, FIRST), slot(key(2)))
+  // Between the listing of the config and that of the keys, the secret is changed.
+  const meeting = new MemoryBackend()
+  meeting.list = async (kind, options) => {
+    if (kind === 'keys' && (await opens(disk, key(2)))) {
+      await replaceSlot(await open(disk, key(2)), slot(key(3)))
+    }
+    return await disk.list(kind, options)
+  }
+  meeting.load = (file, range, options) => disk.load(file, range, options)
+  expect(await opens(meeting, key(3))).toBe(true)
 })
 
 test('a revision that the admin key has not signed changes nothing', async () => {

@@ -159,7 +159,8 @@ function hints(args: BackupArguments, location: string, target: string): string 
   const repo = args.repo === undefined ? '' : ` -r ${location}`
   return (
     `\nlist it:     cairn snapshots${repo}\n` +
-    `restore it:  cairn restore${repo} latest --target ${target}\n`
+    `restore it:  cairn restore${repo} latest --target ${target}\n` +
+    `second key:  cairn key add${repo}    (whoever loses the only one has lost the data)\n`
   )
 }
 

@@ -2,14 +2,19 @@
 
 import { CairnError, errorChain } from '../../base/errors.ts'
 import { formatBytes, formatRfc3339Ns } from '../../base/units.ts'
-import { type CacheOverview, DAY_MS, listCaches, removeOldCaches } from '../../service/caches.ts'
+import {
+  type CacheOverview,
+  DAY_MS,
+  listCaches,
+  MAX_AGE_DAYS,
+  removeOldCaches,
+} from '../../service/caches.ts'
 import type { CommandContext } from '../command.ts'
 import type { CacheArguments } from '../options/cache.ts'
 import { writeJsonLine } from '../render/json-lines.ts'
 import { printable } from '../render/printable.ts'
 import { tableLines } from '../render/table.ts'
 
-const MAX_AGE_DAYS = 30
 const ID_DIGITS = 10
 
 function cacheTable({ root, caches }: CacheOverview, hasSize: boolean): string[] {
@@ -53,7 +58,7 @@ export default async function cache(
     maxAgeDays: args.maxAge ?? MAX_AGE_DAYS,
     withSizes: !args.noSize && !args.cleanup,
   })
-  if (!args.cleanup) {
+  if (!args.cleanup && !args.cleanupCache) {
     showCaches(overview, !args.noSize, context)
     return 0
   }
