@@ -147,6 +147,7 @@ export interface ExportedKey {
   readonly repositoryId: string
   readonly location: string
   readonly key: FileName
+  readonly role: Role
   /** What opens it: `password` or `key file`. */
   readonly secret: 'password' | 'key file'
   readonly files: readonly ExportedFile[]
@@ -168,10 +169,14 @@ export async function exportKey(access: RepositoryAccess): Promise<ExportedKey> 
     files.push({ ...file, bytes })
   }
   const { kind } = await access.secret('once')
+  if (repository.keyring.role === 'writer') {
+    access.warn('a writer key restores nothing: export an admin or reader key as well')
+  }
   return {
     repositoryId: repository.id,
     location: access.backend.location,
     key: slotName,
+    role: repository.keyring.role,
     secret: kind === 'key' ? 'key file' : 'password',
     files,
   }

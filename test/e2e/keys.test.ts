@@ -79,6 +79,8 @@ test('a writer key makes backups and reads none', async () => {
     expect({ command, code }).toEqual({ command, code: 12 })
     expect(stderr).toMatch(/use an admin key|may write backups but not read them/)
   }
+  expect((await box.succeed(['key', 'export'], writer)).stderr).toContain('restores nothing')
+  expect((await box.succeed(['key', 'export'])).stderr).toBe('')
   expect(await box.list()).toContain('a.txt')
 })
 

@@ -21,13 +21,14 @@ function fileLines({ kind, name, bytes }: ExportedFile): string[] {
 }
 
 export function recoverySheet(exported: ExportedKey): string {
-  const { repositoryId, location, key, secret, files } = exported
+  const { repositoryId, location, key, role, secret, files } = exported
   return [
     'Recovery sheet of a cairn repository',
     '',
     `repository  ${repositoryId}`,
     `place       ${printable(location)}`,
     `key         ${key}`,
+    `role        ${role}`,
     `opened by   its ${secret}, which is not on this sheet`,
     '',
     'Keep it apart from the repository. If the files of the folders config and',
