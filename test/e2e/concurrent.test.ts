@@ -50,11 +50,12 @@ test('two that create the repository at once: one makes it, and what succeeded i
 test('listing while a backup runs', async () => {
   const box = await newRepository()
   await box.succeed(['backup', 'source'])
-  const running = box.start(['backup', '--stdin-from-command', '--', 'sleep', '3'])
+  const running = box.start(['backup', '--stdin'], { holdsInput: true })
   for (let n = 0; n < 5; n++) {
     expect(await box.snapshots()).toHaveLength(1)
     await box.succeed(['ls', 'latest'])
   }
+  running.child.stdin?.end()
   expect((await running.finished).code).toBe(0)
   expect(await box.snapshots()).toHaveLength(2)
 })
