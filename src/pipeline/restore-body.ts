@@ -13,6 +13,7 @@ import { BLOB_TYPE, SEGMENT_ALIGN_BYTES } from '../format/constants.ts'
 import { libc } from '../source/libc.ts'
 import type { Target } from '../source/target-files.ts'
 import { nodeTargetFiles } from '../source/node-target-files.ts'
+import { xattrSelector } from '../source/target-xattrs.ts'
 import { BlobIdentifier } from './keys.ts'
 import { AeadSet } from './pack-seal.ts'
 import { FileComparison } from './restore-compare.ts'
@@ -59,6 +60,7 @@ class RestoreBody implements WorkBody<RestoreJob, RestoreResult> {
   readonly #target: Target
   readonly #ownsTarget: boolean
   readonly #sparse: boolean
+  readonly #selectsXattr: ReturnType<typeof xattrSelector>
   readonly #control: Int32Array
   readonly #packs: PackRanges
   readonly #segments = new SegmentReader(new AeadSet(), loadZstd())
@@ -78,8 +80,13 @@ class RestoreBody implements WorkBody<RestoreJob, RestoreResult> {
     this.#control = new Int32Array(init.control)
     this.#packs = new PackRanges(source)
     this.#identifier = new BlobIdentifier(init.idKeys, loadBlake3())
-    const throwIfCancelled = () => this.#throwIfCancelled()
-    this.#comparison = new FileComparison(this.#target, this.#identifier, throwIfCancelled)
+    this.#selectsXattr = xattrSelector(init.xattrPatterns)
+    this.#comparison = new FileComparison({
+      target: this.#target,
+      identifier: this.#identifier,
+      selectsXattr: this.#selectsXattr,
+      throwIfCancelled: () => this.#throwIfCancelled(),
+    })
   }
 
   receive(): void {}
@@ -100,7 +107,11 @@ class RestoreBody implements WorkBody<RestoreJob, RestoreResult> {
   #write(job: WriteJob): RestoreResult {
     this.#damagedRows = []
     this.#damage = []
-    const writers = new FileWriters(this.#target, job, this.#sparse)
+    if (job.refresh) this.#target.refresh()
+    const writers = new FileWriters(this.#target, job, {
+      sparse: this.#sparse,
+      selectsXattr: this.#selectsXattr,
+    })
     try {
       writers.writeEmpty(() => this.#throwIfCancelled())
       for (let index = 0, firstRow = 0; index < job.segments.length / SEGMENT_COLUMNS; index++) {

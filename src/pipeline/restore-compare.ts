@@ -1,5 +1,6 @@
 /** Compares files of the target with references: before they are written, and for `--verify`. */
 
+import type { ByteString } from '../base/bytes.ts'
 import { REFERENCE_BYTES, BLOB_TYPE } from '../format/constants.ts'
 import { isHole, referenceId, referenceLength } from '../format/tree.ts'
 import type { ExistingFile, Target } from '../source/target-files.ts'
@@ -18,14 +19,21 @@ const HOLE_PIECE_BYTES = 1 << 20
 export class FileComparison {
   readonly #target: Target
   readonly #identifier: BlobIdentifier
+  readonly #selectsXattr: (name: ByteString) => boolean
   readonly #throwIfCancelled: () => void
   readonly #id = Buffer.allocUnsafeSlow(32)
   #buffer: Buffer = Buffer.allocUnsafeSlow(HOLE_PIECE_BYTES)
 
-  constructor(target: Target, identifier: BlobIdentifier, throwIfCancelled: () => void) {
-    this.#target = target
-    this.#identifier = identifier
-    this.#throwIfCancelled = throwIfCancelled
+  constructor(options: {
+    readonly target: Target
+    readonly identifier: BlobIdentifier
+    readonly selectsXattr: (name: ByteString) => boolean
+    readonly throwIfCancelled: () => void
+  }) {
+    this.#target = options.target
+    this.#identifier = options.identifier
+    this.#selectsXattr = options.selectsXattr
+    this.#throwIfCancelled = options.throwIfCancelled
   }
 
   run(job: CompareJob): RestoreResult {
@@ -58,7 +66,7 @@ export class FileComparison {
         this.#isEqual(existing, references, job.starts[file] ?? 0)
       if (!isEqual) out.statuses[file] = FILE_STATUS.differs
       else if (job.adopt) {
-        const failures = existing.adopt(metadataOf(job.files, file))
+        const failures = existing.adopt(metadataOf(job.files, file, this.#selectsXattr))
         if (failures === undefined) out.statuses[file] = FILE_STATUS.unadopted
         else out.addUnset(file, failures)
       }
@@ -104,6 +112,10 @@ export class FileComparison {
   #isZero(existing: ExistingFile, start: number, length: number): boolean {
     for (let done = 0; done < length; done += HOLE_PIECE_BYTES) {
       this.#throwIfCancelled()
+      // What is a hole there, too, need not be read: it may be a terabyte.
+      const next = existing.nextData(start + done)
+      if (next === undefined || next >= start + length) return existing.stat.size >= start + length
+      done = Math.max(done, next - start)
       const count = Math.min(HOLE_PIECE_BYTES, length - done)
       if (!this.#read(existing, start + done, count)) return false
       if (!this.#buffer.subarray(0, count).every((byte) => byte === 0)) return false

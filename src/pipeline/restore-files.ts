@@ -8,34 +8,42 @@ import {
   FILE_STATUS,
   type FileReport,
   metadataOf,
+  REFUSED_SHIFT,
   type SharedFailure,
   UNSET,
   type WriteJob,
 } from './restore-job.ts'
 import { hasZeroRun, type WrittenRange, writeAroundZeros } from './zero-runs.ts'
 
-/** Owners that could not be set are told by example: for an ordinary user it may be every file. */
-const OWNER_REPORTS_MAX = 4
+/** What may concern every file, as owners do for an ordinary user, is told by example. */
+const EXAMPLES_MAX = 4
 
 /** What became of the files of a job. */
 export class FileReports {
   readonly statuses: Uint8Array
-  readonly unset: Uint8Array
+  readonly unset: Uint16Array
   readonly reports: FileReport[] = []
-  #ownerReports = 0
+  readonly #examples = new Map<MetadataFailure['what'], number>()
 
   constructor(fileCount: number) {
     this.statuses = new Uint8Array(fileCount)
-    this.unset = new Uint8Array(fileCount)
+    this.unset = new Uint16Array(fileCount)
   }
 
   addUnset(file: number, failures: readonly MetadataFailure[]): void {
-    for (const { what, error } of failures) {
-      this.unset[file] = (this.unset[file] ?? 0) | UNSET[what]
-      if (what === 'owner' && ++this.#ownerReports > OWNER_REPORTS_MAX) continue
+    for (const { what, error, isRefused = false } of failures) {
+      const bits = isRefused ? UNSET[what] << REFUSED_SHIFT : UNSET[what]
+      this.unset[file] = (this.unset[file] ?? 0) | bits
+      if ((what === 'owner' || isRefused) && this.#isTold(what)) continue
       const { code = '', message } = error as NodeJS.ErrnoException
-      this.reports.push({ file, what, code, message })
+      this.reports.push({ file, what, code, message, isRefused })
     }
+  }
+
+  #isTold(what: MetadataFailure['what']): boolean {
+    const count = (this.#examples.get(what) ?? 0) + 1
+    this.#examples.set(what, count)
+    return count > EXAMPLES_MAX
   }
 
   /** Records a failure of the file system; anything else is a mistake of cairn's and is thrown. */
@@ -53,10 +61,16 @@ function fileSystemError(error: unknown): { readonly code: string; readonly mess
   return { code, message }
 }
 
+export interface FileWriterOptions {
+  readonly sparse: boolean
+  readonly selectsXattr: (name: ByteString) => boolean
+}
+
 export class FileWriters extends FileReports {
   readonly #target: Target
   readonly #job: WriteJob
   readonly #sparse: boolean
+  readonly #selectsXattr: FileWriterOptions['selectsXattr']
   readonly #paths: readonly ByteString[]
   /** Rows that each file still waits for. */
   readonly #rowsLeft: Uint32Array
@@ -64,11 +78,12 @@ export class FileWriters extends FileReports {
   readonly #givenUp = new Set<number>()
   readonly sharedFailures: SharedFailure[] = []
 
-  constructor(target: Target, job: WriteJob, sparse: boolean) {
+  constructor(target: Target, job: WriteJob, { sparse, selectsXattr }: FileWriterOptions) {
     super(job.rowCounts.length)
     this.#target = target
     this.#job = job
     this.#sparse = sparse
+    this.#selectsXattr = selectsXattr
     this.#paths = decodePaths(job.files)
     this.#rowsLeft = job.rowCounts.slice()
   }
@@ -126,7 +141,7 @@ export class FileWriters extends FileReports {
   }
 
   #writeWhole(file: number, content: Uint8Array): void {
-    const metadata = metadataOf(this.#job.files, file)
+    const metadata = metadataOf(this.#job.files, file, this.#selectsXattr)
     const overwrite = this.#job.overwrite[file] === 1
     try {
       const path = this.#paths[file] ?? ''
@@ -153,10 +168,12 @@ export class FileWriters extends FileReports {
     const target = this.#open.get(file)
     if (target === undefined) return
     try {
-      const failures = target.setMetadata(metadataOf(this.#job.files, file))
-      target.commit({ overwrite: this.#job.overwrite[file] === 1 })
+      const metadata = metadataOf(this.#job.files, file, this.#selectsXattr)
+      const failures = target.setMetadata(metadata)
+      const afterwards = target.commit({ overwrite: this.#job.overwrite[file] === 1 })
       this.#open.delete(file)
       this.addUnset(file, failures)
+      this.addUnset(file, afterwards)
     } catch (error) {
       this.#fail(file, error)
     }

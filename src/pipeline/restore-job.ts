@@ -5,9 +5,11 @@
 
 import type { ByteString } from '../base/bytes.ts'
 import type { Time } from '../format/tree.ts'
-import type { MetadataFailure, Target, TargetMetadata } from '../source/target-files.ts'
+import type { MetadataFailure, Target, TargetMetadata, Xattr } from '../source/target-files.ts'
+import type { XattrPatterns } from '../source/target-xattrs.ts'
 import type { BlobIdKeys } from './keys.ts'
 import type { PackKey } from './pack-seal.ts'
+import { decodeXattrs, encodeXattrs, type XattrColumns } from './xattr-columns.ts'
 
 export interface RestoreInit {
   /** Of the target that the owner has open, and keeps open longer than the pool. */
@@ -18,6 +20,8 @@ export interface RestoreInit {
   readonly control: SharedArrayBuffer
   /** Leaves holes where files have zeros. */
   readonly sparse: boolean
+  /** Which extended attributes are restored. */
+  readonly xattrPatterns: XattrPatterns
   /** The target itself, where the work is done inline. It cannot travel to a thread. */
   readonly target?: Target
 }
@@ -31,11 +35,16 @@ export interface FileColumns {
   readonly owners: Uint32Array
   /** Seconds and nanoseconds of mtime, then of atime; NaN for an atime that stays. */
   readonly times: Float64Array
+  /** Inode flags; empty if no file has any. */
+  readonly flags: Uint32Array
+  readonly xattrs: XattrColumns
 }
 
 /** Writes files that are whole within the job, and blobs into files that the owner puts together. */
 export interface WriteJob {
   readonly kind: 'write'
+  /** Directories may have changed hands since the jobs before. */
+  readonly refresh: boolean
   readonly files: FileColumns
   /** 1 if the file replaces what is there. */
   readonly overwrite: Uint8Array
@@ -95,10 +104,15 @@ export const FILE_STATUS = {
 } as const
 
 /** Bits of `unset`. */
-export const UNSET = { owner: 1, mode: 2, times: 4 } as const satisfies Record<
-  MetadataFailure['what'],
-  number
->
+export const UNSET = {
+  owner: 1,
+  mode: 2,
+  times: 4,
+  xattrs: 8,
+  flags: 16,
+} as const satisfies Record<MetadataFailure['what'], number>
+/** The same bits again, further up, for what was refused to an ordinary user. */
+export const REFUSED_SHIFT = 8
 
 /** Why a file failed, or what of its metadata could not be set. */
 export interface FileReport {
@@ -106,14 +120,15 @@ export interface FileReport {
   readonly what: 'content' | MetadataFailure['what']
   readonly code: string
   readonly message: string
+  readonly isRefused?: boolean
 }
 
 export interface RestoreResult {
   /** Per file, one of FILE_STATUS. */
   readonly statuses: Uint8Array
   /** Per file, bits of UNSET. */
-  readonly unset: Uint8Array
-  /** Of owners that could not be set only some: there may be one per file. */
+  readonly unset: Uint16Array
+  /** Of owners that could not be set, and of what was refused, only some: it may be every file. */
   readonly reports: readonly FileReport[]
   /** Numbers of rows whose blob could not be had, and for each of them why. */
   readonly damagedRows: Uint32Array
@@ -140,6 +155,9 @@ export interface FileFacts {
   readonly gid: number
   readonly mtime: Time
   readonly atime?: Time | undefined
+  readonly flags: number
+  /** Undefined if they stay as they are. */
+  readonly xattrs: readonly Xattr[] | undefined
 }
 
 export function encodeFiles(files: readonly FileFacts[]): FileColumns {
@@ -160,7 +178,15 @@ export function encodeFiles(files: readonly FileFacts[]): FileColumns {
     times[at + 3] = file.atime?.nanoseconds ?? 0
   }
   paths.push('')
-  return { paths: paths.join('\0'), sizes, owners, times }
+  const hasFlags = files.some(({ flags }) => flags !== 0)
+  return {
+    paths: paths.join('\0'),
+    sizes,
+    owners,
+    times,
+    flags: hasFlags ? Uint32Array.from(files, ({ flags }) => flags) : new Uint32Array(),
+    xattrs: encodeXattrs(files.map(({ xattrs }) => xattrs)),
+  }
 }
 
 export function decodePaths(columns: FileColumns): ByteString[] {
@@ -169,7 +195,11 @@ export function decodePaths(columns: FileColumns): ByteString[] {
   return paths
 }
 
-export function metadataOf({ owners, times }: FileColumns, file: number): TargetMetadata {
+export function metadataOf(
+  { owners, times, flags, xattrs }: FileColumns,
+  file: number,
+  selectsXattr: (name: ByteString) => boolean,
+): TargetMetadata {
   const mode = owners[file * OWNER_COLUMNS] ?? 0
   const uid = owners[file * OWNER_COLUMNS + 1] ?? NO_OWNER
   const gid = owners[file * OWNER_COLUMNS + 2] ?? NO_OWNER
@@ -179,9 +209,12 @@ export function metadataOf({ owners, times }: FileColumns, file: number): Target
   const atimeNs = Number.isNaN(atimeSeconds)
     ? undefined
     : nanosecondsFrom(atimeSeconds, times[at + 3] ?? 0)
+  const list = decodeXattrs(xattrs, file)
   return {
     mode,
     mtimeNs,
+    flags: flags[file] ?? 0,
+    ...(list === undefined ? undefined : { xattrs: { list, selects: selectsXattr } }),
     ...(uid === NO_OWNER ? undefined : { uid }),
     ...(gid === NO_OWNER ? undefined : { gid }),
     ...(atimeNs === undefined ? undefined : { atimeNs }),

@@ -18,6 +18,7 @@ import { openIndex } from '../repository/open-index.ts'
 import { findEntry } from '../repository/tree-reader.ts'
 import type { Access } from './access.ts'
 import { listOfPatterns } from './patterns.ts'
+import { ownersByName } from './map-owners.ts'
 import { type FoundSnapshot, findSnapshot } from './snapshots.ts'
 
 export type { RestoreListener, RestoreReport }
@@ -34,6 +35,9 @@ export interface RestoreArguments {
   readonly iexclude: readonly string[]
   readonly excludeFile: readonly string[]
   readonly iexcludeFile: readonly string[]
+  readonly includeXattr: readonly string[]
+  readonly excludeXattr: readonly string[]
+  readonly ownershipByName: boolean
   readonly overwrite: OverwritePolicy | undefined
   readonly delete: boolean
   readonly dryRun: boolean
@@ -126,6 +130,11 @@ async function restoreWith(
       target: byteStringOf(resolve(args.target ?? '')),
       ...(include.length === 0 ? {} : { include }),
       ...(exclude.length === 0 ? {} : { exclude }),
+      xattrPatterns: {
+        include: args.includeXattr.map(byteStringOf),
+        exclude: args.excludeXattr.map(byteStringOf),
+      },
+      ...(args.ownershipByName ? { mapOwner: ownersByName(found.snapshot.content) } : {}),
       overwrite: args.overwrite ?? 'always',
       dryRun: args.dryRun,
       verify: args.verify,

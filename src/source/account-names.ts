@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs'
 export interface AccountNames {
   userName(uid: number): string | undefined
   groupName(gid: number): string | undefined
+  userId(name: string): number | undefined
+  groupId(name: string): number | undefined
 }
 
 /** Each file is read once, when a name is first asked for. Accounts of a directory service have none. */
@@ -14,7 +16,14 @@ export function accountNames(passwdPath = '/etc/passwd', groupPath = '/etc/group
   return {
     userName: (uid) => (users ??= readNames(passwdPath)).get(uid),
     groupName: (gid) => (groups ??= readNames(groupPath)).get(gid),
+    userId: (name) => idOf((users ??= readNames(passwdPath)), name),
+    groupId: (name) => idOf((groups ??= readNames(groupPath)), name),
   }
+}
+
+function idOf(names: ReadonlyMap<number, string>, name: string): number | undefined {
+  for (const [id, known] of names) if (known === name) return id
+  return undefined
 }
 
 /** `name:x:id:…` a line in both files. As in the C library, the first line of an id counts. */

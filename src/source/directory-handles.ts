@@ -14,6 +14,17 @@ import { libc } from './libc.ts'
 import { descriptorPath, type NativePath, nativePath, O_PATH } from './native-path.ts'
 import { errorAbout, systemError } from './system-error.ts'
 import { validateComponent } from './target-files.ts'
+import type { Origin } from './target-xattrs.ts'
+
+/** What is known beforehand of a file that is made in a directory. */
+export interface NewFileTraits {
+  /** It can be made without a name, to get one when it is whole. */
+  readonly canBeUnnamed: boolean
+  /** What it has without being asked. `inheriting` if others can change what that is. */
+  readonly origin: Origin
+  /** Whom it belongs to; undefined if others can change that. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined
+}
 
 /** A directory that can be used until the next call of `reach`. */
 export class Directory {
@@ -21,8 +32,8 @@ export class Directory {
   readonly descriptor: number
   /** Its path, to put a name behind. */
   readonly prefix: ByteString
-  /** Remembered by unnamed-file.ts. */
-  hasUnnamedFiles: boolean | undefined = undefined
+  /** Remembered by new-file-traits.ts. */
+  traits: NewFileTraits | undefined = undefined
 
   constructor(descriptor: number, prefix: ByteString) {
     this.descriptor = descriptor

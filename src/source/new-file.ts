@@ -4,10 +4,13 @@ import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:f
 import type { ByteString } from '../base/bytes.ts'
 import { assert } from '../base/errors.ts'
 import { type Directory, type DirectoryAccess, parentOf } from './directory-handles.ts'
+import { setFlags } from './inode-flags.ts'
+import { descriptorPath, hasDescriptorPaths } from './native-path.ts'
+import { newFileTraits } from './new-file-traits.ts'
 import { errorAbout, errorCode } from './system-error.ts'
 import type { CommitOptions, MetadataFailure, TargetFile } from './target-files.ts'
 import { type TargetMetadata, temporaryName } from './target-files.ts'
-import { setByDescriptor } from './target-metadata.ts'
+import { attempted, setByDescriptor } from './target-metadata.ts'
 import { giveName, removeTemporary } from './target-names.ts'
 
 const CREATE_FLAGS =
@@ -72,6 +75,8 @@ export class NewFile implements TargetFile {
   readonly #temporary: ByteString
   /** Undefined once closed. */
   #descriptor: number | undefined
+  /** To be set when the file has its name, by a second descriptor: the first one is closed before. */
+  #flags: { readonly flags: number; readonly descriptor: number } | undefined
   #isDone = false
 
   constructor(options: NewFileOptions) {
@@ -107,20 +112,40 @@ export class NewFile implements TargetFile {
   }
 
   setMetadata(metadata: TargetMetadata): readonly MetadataFailure[] {
-    return setByDescriptor(this.#open(), metadata, this.#path)
+    const descriptor = this.#open()
+    const { flags = 0 } = metadata
+    if (flags !== 0 && this.#flags === undefined && hasDescriptorPaths()) {
+      const second = openSync(descriptorPath(descriptor), constants.O_RDONLY)
+      this.#flags = { flags, descriptor: second }
+    }
+    const directory = this.#access.reach(parentOf(this.#path))
+    const { origin } = newFileTraits(directory)
+    return setByDescriptor(descriptor, metadata, { shown: this.#path, origin })
   }
 
-  commit({ overwrite }: CommitOptions): void {
+  commit({ overwrite }: CommitOptions): readonly MetadataFailure[] {
     assert(!this.#isDone, 'a target file is committed once')
     try {
-      this.#close() // Some file systems report a full disk only here.
+      this.#closeWritten() // Some file systems report a full disk only here.
       const name = this.#path.slice(this.#path.lastIndexOf('/') + 1)
       const directory = this.#access.reach(parentOf(this.#path))
       const temporary = this.#temporary
       giveName({ directory, temporary, name, overwrite, shown: this.#path })
       this.#isDone = true
+      return this.#setFlags()
     } catch (error) {
       throw errorAbout(this.#path, error)
+    }
+  }
+
+  #setFlags(): readonly MetadataFailure[] {
+    if (this.#flags === undefined) return []
+    const { flags, descriptor } = this.#flags
+    this.#flags = undefined
+    try {
+      return attempted('flags', this.#path, () => setFlags(descriptor, flags, this.#path))
+    } finally {
+      closeSync(descriptor)
     }
   }
 
@@ -128,13 +153,15 @@ export class NewFile implements TargetFile {
     if (this.#isDone) return
     this.#isDone = true
     try {
-      this.#close()
+      this.#closeWritten()
     } finally {
+      if (this.#flags !== undefined) closeSync(this.#flags.descriptor)
+      this.#flags = undefined
       removeTemporary(this.#access.reach(parentOf(this.#path)), this.#temporary)
     }
   }
 
-  #close(): void {
+  #closeWritten(): void {
     const descriptor = this.#descriptor
     this.#descriptor = undefined
     if (descriptor !== undefined) closeSync(descriptor)

@@ -1,35 +1,27 @@
 /** The real file system, as a restore writes it. `directory-handles.ts` has how it stays inside. */
 
-import { type BigIntStats, closeSync, constants, fstatSync, linkSync, lstatSync } from 'node:fs'
+import { closeSync, constants, fstatSync, linkSync, lstatSync } from 'node:fs'
 import { mkdirSync, openSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { byteString, type ByteString, textOf, toHex } from '../base/bytes.ts'
 import type { Randomness } from '../base/seams.ts'
 import { assertComponent, CheckedPaths, DirectoryHandles, parentOf } from './directory-handles.ts'
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
+import { liftFlags } from './inode-flags.ts'
 import { libc } from './libc.ts'
-import {
-  descriptorPath,
-  hasDescriptorPaths,
-  type NativePath,
-  nativePath,
-  O_PATH,
-} from './native-path.ts'
+import { descriptorPath, hasDescriptorPaths, nativePath, O_PATH } from './native-path.ts'
 import { withNativePath } from './native-path.ts'
 import { NewFile, type Temporary, TemporaryNames, writeFully } from './new-file.ts'
-import {
-  listNames,
-  type OpenRegularFile,
-  openRegularFile,
-  sourceStat,
-} from './node-source-files.ts'
+import { listNames, sourceStat } from './node-source-files.ts'
 import { removeTree } from './remove-tree.ts'
 import type { EntryType, SourceStat } from './source-files.ts'
 import { about, errorAbout, errorCode, systemError } from './system-error.ts'
 import type { CommitOptions, ExistingFile, MetadataFailure, Target } from './target-files.ts'
 import type { TargetFile, TargetFiles, TargetMetadata } from './target-files.ts'
+import { openExistingFile, requireType, setFlagsOfFile, setOfDirectory } from './target-existing.ts'
 import { setByDescriptor, setByLinkPath, setByPath } from './target-metadata.ts'
 import { giveName, removeTemporary } from './target-names.ts'
-import { hasUnnamedFiles, writeUnnamedFile } from './unnamed-file.ts'
+import { newFileTraits } from './new-file-traits.ts'
+import { writeUnnamedFile } from './unnamed-file.ts'
 
 export interface NodeTargetOptions {
   /** For temporary names that an attacker cannot plant. */
@@ -85,6 +77,7 @@ class NodeTarget implements Target {
   readonly #ownsRoot: boolean
   readonly #access: DirectoryAccess
   readonly #names: TemporaryNames
+  readonly liftedFlags = new Map<ByteString, number>()
 
   constructor(options: {
     readonly rootFd: number
@@ -136,6 +129,8 @@ class NodeTarget implements Target {
     } catch (error) {
       const found = errorCode(error) === 'EEXIST' ? this.lstat(path) : undefined
       if (found?.type !== 'directory') throw errorAbout(path, error)
+      const flags = liftFlags(directory.path(name), path)
+      if (flags !== 0) this.liftedFlags.set(path, flags)
       if ((found.mode & 0o700) !== 0o700 && found.uid === process.geteuid?.()) {
         this.setMetadata(path, 'directory', { mode: found.mode | 0o700 })
       }
@@ -177,14 +172,31 @@ class NodeTarget implements Target {
     metadata: TargetMetadata,
     { overwrite }: CommitOptions,
   ): readonly MetadataFailure[] {
+    if ((metadata.flags ?? 0) !== 0) return this.#writeFlagged(path, bytes, metadata, { overwrite })
     if (!overwrite) {
       const { directory, name } = this.#place(path)
-      const failures = hasUnnamedFiles(directory)
+      const failures = newFileTraits(directory).canBeUnnamed
         ? writeUnnamedFile({ directory, name, bytes, metadata, shown: path })
         : undefined
       if (failures !== undefined) return failures
     }
     return this.#writeByTemporaryName(path, bytes, metadata, overwrite)
+  }
+
+  #writeFlagged(
+    path: ByteString,
+    bytes: Uint8Array,
+    metadata: TargetMetadata,
+    options: CommitOptions,
+  ): readonly MetadataFailure[] {
+    const file = this.createFile(path)
+    try {
+      file.write(bytes, 0, bytes.byteLength, 0)
+      const failures = file.setMetadata(metadata)
+      return [...failures, ...file.commit(options)]
+    } finally {
+      file.discard()
+    }
   }
 
   #writeByTemporaryName(
@@ -197,7 +209,8 @@ class NodeTarget implements Target {
     let isOpen = true
     try {
       writeFully(descriptor, bytes, { offset: 0, length: bytes.byteLength, position: 0 })
-      const failures = setByDescriptor(descriptor, metadata, path)
+      const { origin } = newFileTraits(directory)
+      const failures = setByDescriptor(descriptor, metadata, { shown: path, origin })
       isOpen = false
       closeSync(descriptor)
       giveName({ directory, temporary, name, overwrite, shown: path })
@@ -215,14 +228,7 @@ class NodeTarget implements Target {
 
   openExisting(path: ByteString): ExistingFile {
     const { directory, name } = this.#place(path)
-    const file = openRegularFile(directory.path(name), path)
-    return {
-      stat: file.stat,
-      statNow: () => file.statNow(),
-      read: (into, offset, length, position) => file.read(into, offset, length, position),
-      close: () => file.close(),
-      adopt: (metadata) => adopt(file, metadata, path),
-    }
+    return openExistingFile(directory.path(name), path)
   }
 
   makeSymlink(path: ByteString, target: Uint8Array, options: CommitOptions): void {
@@ -291,7 +297,10 @@ class NodeTarget implements Target {
     expected: EntryType,
     metadata: TargetMetadata,
   ): readonly MetadataFailure[] {
-    if (path === '' && expected === 'directory') return setByDescriptor(this.rootFd, metadata, path)
+    const options = { shown: path, origin: 'existing' } as const
+    if (path === '' && expected === 'directory') {
+      return setByDescriptor(this.rootFd, metadata, options)
+    }
     const { directory, name } = this.#place(path)
     const { mode: _mode, ...withoutMode } = metadata
     const settable = expected === 'symlink' ? withoutMode : metadata
@@ -299,7 +308,7 @@ class NodeTarget implements Target {
       const at = directory.prefix + name
       requireType(lstatSync(nativePath(at), BIGINT), expected, path)
       const setHere = expected === 'symlink' ? setByLinkPath : setByPath
-      return setHere(at, settable, path)
+      return setHere(at, settable, options)
     }
     if (expected === 'directory') {
       const failures = setOfDirectory(directory.path(name), settable, path)
@@ -309,10 +318,23 @@ class NodeTarget implements Target {
     const descriptor = openSync(directory.path(name), O_PATH | constants.O_NOFOLLOW)
     try {
       requireType(fstatSync(descriptor, BIGINT), expected, path)
-      return setByPath(descriptorPath(descriptor), settable, path)
+      return setByPath(descriptorPath(descriptor), settable, options)
     } finally {
       closeSync(descriptor)
     }
+  }
+
+  setFlags(
+    path: ByteString,
+    expected: Pick<SourceStat, 'size' | 'mtimeNs'>,
+    flags: number,
+  ): readonly MetadataFailure[] {
+    const { directory, name } = this.#place(path)
+    return setFlagsOfFile(directory.path(name), expected, { flags, path })
+  }
+
+  refresh(): void {
+    this.#access.close()
   }
 
   remove(path: ByteString): void {
@@ -323,41 +345,4 @@ class NodeTarget implements Target {
     this.#access.close()
     if (this.#ownsRoot) closeSync(this.rootFd)
   }
-}
-
-/** Undefined, and nothing done, if what is there is no directory that we may open. */
-function setOfDirectory(
-  at: NativePath,
-  metadata: TargetMetadata,
-  shown: ByteString,
-): readonly MetadataFailure[] | undefined {
-  let descriptor: number
-  try {
-    descriptor = openSync(at, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-  } catch {
-    return undefined // By a path it may work; if not, that says why.
-  }
-  try {
-    return setByDescriptor(descriptor, metadata, shown)
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-function requireType(stats: BigIntStats, expected: EntryType, path: ByteString): void {
-  const { type } = sourceStat(stats)
-  if (type !== expected) {
-    throw systemError('EINVAL', 'open', path, `is a ${type}, not a ${expected}`)
-  }
-}
-
-function adopt(
-  file: OpenRegularFile,
-  metadata: TargetMetadata,
-  path: ByteString,
-): readonly MetadataFailure[] | undefined {
-  const { linkCount, uid } = sourceStat(fstatSync(file.descriptor, BIGINT))
-  const isOurs = uid === process.geteuid?.() || uid === metadata.uid
-  if (linkCount !== 1 || !isOurs || ((metadata.mode ?? 0) & 0o6000) !== 0) return undefined
-  return setByDescriptor(file.descriptor, metadata, path)
 }

@@ -5,8 +5,9 @@ import type { ByteString } from '../base/bytes.ts'
 import { assertComponent, parentOf } from './directory-handles.ts'
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
 import type { NativePath } from './native-path.ts'
+import { liftFlags } from './inode-flags.ts'
 import { listNames } from './node-source-files.ts'
-import { errorAbout, errorCode, systemError } from './system-error.ts'
+import { about, errorAbout, errorCode, systemError } from './system-error.ts'
 
 /** A directory on the way down, and the names in it that are still there. */
 interface Frame {
@@ -42,7 +43,10 @@ function removeEntry(access: DirectoryAccess, path: ByteString): boolean {
     // EISDIR is Linux's answer for a directory, EPERM that of POSIX.
     if (code === 'EISDIR') return false
     if (code === 'EPERM' && isDirectory(entryPath(access, path))) return false
-    throw errorAbout(path, error)
+    const isLifted = code === 'EPERM' && liftFlags(entryPath(access, path), path) !== 0
+    if (!isLifted) throw errorAbout(path, error)
+    about(path, () => unlinkSync(entryPath(access, path)))
+    return true
   }
 }
 
@@ -56,6 +60,7 @@ function openFrame(access: DirectoryAccess, path: ByteString, device: bigint): F
     if (deviceOf(directory) !== device) {
       throw systemError('EXDEV', 'unlink', path, 'is another file system')
     }
+    liftFlags(directory.path('.'), path)
     return { path, names: listNames(directory.path('')) }
   } catch (error) {
     throw errorAbout(path, error)

@@ -21,12 +21,26 @@ export interface TargetMetadata {
   readonly gid?: number
   readonly mtimeNs?: bigint
   readonly atimeNs?: bigint
+  readonly xattrs?: WantedXattrs
+  /** Inode flags as Linux numbers them; those that no backup has stay as they are. */
+  readonly flags?: number
 }
+
+/** The extended attributes that a file is to have. */
+export interface WantedXattrs {
+  readonly list: readonly Xattr[]
+  /** Others are left alone, be they in `list` or at the file. */
+  readonly selects: (name: ByteString) => boolean
+}
+
+export type Xattr = readonly [name: ByteString, value: Uint8Array]
 
 /** One kind of metadata that could not be set as asked; the rest was. */
 export interface MetadataFailure {
-  readonly what: 'owner' | 'mode' | 'times'
+  readonly what: 'owner' | 'mode' | 'times' | 'xattrs' | 'flags'
   readonly error: Error
+  /** It takes rights that an ordinary user does not have, and this is one. */
+  readonly isRefused?: boolean
 }
 
 export interface CommitOptions {
@@ -48,16 +62,21 @@ export interface TargetFile {
   write(bytes: Uint8Array, offset: number, length: number, position: number): void
   /** Cuts or extends the file; what has not been written reads as zeros and takes no space. */
   truncate(byteCount: number): void
-  /** After the last write, or the times change again. */
+  /** After the last write, or the times change again. Flags wait for `commit`. */
   setMetadata(metadata: TargetMetadata): readonly MetadataFailure[]
-  /** Closes the file and gives it its name. If that fails, it can be repeated, or discarded. */
-  commit(options: CommitOptions): void
+  /**
+   * Closes the file and gives it its name, then its flags: what it is to have may forbid just that.
+   * If it throws, it can be repeated, or discarded.
+   */
+  commit(options: CommitOptions): readonly MetadataFailure[]
   /** Closes and removes the file. Harmless after `commit`. */
   discard(): void
 }
 
 /** A regular file that was in the target before, open for reading. */
 export interface ExistingFile extends OpenSource {
+  /** The first position from `position` on that may have data; undefined if it is all a hole. */
+  nextData(position: number): number | undefined
   /**
    * Sets metadata on this file instead of writing it anew. Undefined, and nothing done, if that
    * could hand somebody else's file more than its content: it has other links, belongs to neither
@@ -72,11 +91,14 @@ export interface Target {
   readonly rootPath: ByteString
   /** What is at `path` itself. Undefined if nothing is, or a directory on the way is absent. */
   lstat(path: ByteString): SourceStat | undefined
+  /** Flags of directories that `makeDirectory` has taken away, by path. */
+  readonly liftedFlags: ReadonlyMap<ByteString, number>
   readDirectory(path: ByteString): ByteString[]
   readLink(path: ByteString): Uint8Array
   /**
    * Makes a directory of mode 0700. A real directory that is there is fine, and made usable if its
-   * owner is us and its mode does not let us work in it; anything else there is EEXIST.
+   * owner is us and its mode does not let us work in it, or if its flags do not; anything else
+   * there is EEXIST.
    */
   makeDirectory(path: ByteString): 'created' | 'existing'
   createFile(path: ByteString): TargetFile
@@ -109,6 +131,17 @@ export interface Target {
     expected: Exclude<EntryType, 'file' | 'other'>,
     metadata: TargetMetadata,
   ): readonly MetadataFailure[]
+  /**
+   * Sets the flags of a regular file with these times and owner: one that somebody has put in its
+   * place meanwhile is EINVAL.
+   */
+  setFlags(
+    path: ByteString,
+    expected: Pick<SourceStat, 'size' | 'mtimeNs'>,
+    flags: number,
+  ): readonly MetadataFailure[]
+  /** Looks anew at directories that it knew: their metadata have changed. */
+  refresh(): void
   /**
    * Removes a file, a link or a whole directory, never through a link and never into another file
    * system (EXDEV). What is not there is fine.

@@ -1,15 +1,19 @@
 /**
- * Sets owner, mode and times, in that order: a change of owner clears setuid and setgid, and a mode
- * opened to others before the owner is right would show a private file to the wrong ones.
+ * Sets owner, attributes, mode and times, in that order: a change of owner clears setuid, setgid and
+ * capabilities, and a mode opened to others before the owner and the ACL are right would show a
+ * private file to the wrong ones. Flags come last, and only by a descriptor.
  */
 
 import { chmodSync, chownSync, fchmodSync, fchownSync, fstatSync, futimesSync } from 'node:fs'
 import { lchownSync, lutimesSync, statSync, lstatSync, utimesSync } from 'node:fs'
 import type { ByteString } from '../base/bytes.ts'
+import { liftFlagsOf, setFlags } from './inode-flags.ts'
 import { type Libc, libc } from './libc.ts'
+import type { LibcSet, XattrCalls } from './libc-set.ts'
 import { nativePath } from './native-path.ts'
 import { errorAbout, errorCode, systemError } from './system-error.ts'
-import type { MetadataFailure, TargetMetadata } from './target-files.ts'
+import type { MetadataFailure, TargetMetadata, WantedXattrs } from './target-files.ts'
+import { type Origin, setXattrs } from './target-xattrs.ts'
 
 /** The calls for one way of naming a file: by descriptor, by path, or by path of a link itself. */
 interface Calls<Subject> {
@@ -19,6 +23,7 @@ interface Calls<Subject> {
   /** Times in seconds as text: a negative number would silently become the present. */
   utimes(subject: Subject, atime: string, mtime: string): void
   preciseUtimes(c: Libc, subject: Subject, metadata: TargetMetadata, shown: ByteString): void
+  xattrs(c: LibcSet): XattrCalls<Subject>
 }
 
 const BIGINT = { bigint: true } as const
@@ -31,6 +36,7 @@ const BY_DESCRIPTOR: Calls<number> = {
   utimes: futimesSync,
   preciseUtimes: (c, descriptor, { atimeNs, mtimeNs }, shown) =>
     c.futimens(descriptor, atimeNs ?? 'omit', mtimeNs ?? 'omit', shown),
+  xattrs: (c) => c.byDescriptor,
 }
 
 const BY_PATH: Calls<ByteString> = {
@@ -40,6 +46,7 @@ const BY_PATH: Calls<ByteString> = {
   utimes: (path, atime, mtime) => utimesSync(nativePath(path), atime, mtime),
   preciseUtimes: (c, path, { atimeNs, mtimeNs }) =>
     c.utimensat(path, atimeNs ?? 'omit', mtimeNs ?? 'omit', true),
+  xattrs: (c) => c.byPath,
 }
 
 const BY_LINK_PATH: Calls<ByteString> = {
@@ -49,40 +56,77 @@ const BY_LINK_PATH: Calls<ByteString> = {
   utimes: (path, atime, mtime) => lutimesSync(nativePath(path), atime, mtime),
   preciseUtimes: (c, path, { atimeNs, mtimeNs }) =>
     c.utimensat(path, atimeNs ?? 'omit', mtimeNs ?? 'omit', false),
+  xattrs: (c) => c.byLinkPath,
 }
 
-/** `shown` is the path for errors. The descriptor must not be of O_PATH. */
+/** `shown` is the path for errors. */
+export interface SetOptions {
+  readonly shown: ByteString
+  readonly origin: Origin
+}
+
+/** The descriptor must not be of O_PATH. Flags are set of what exists; of what is new, by `commit`. */
 export function setByDescriptor(
   descriptor: number,
   metadata: TargetMetadata,
-  shown: ByteString,
+  options: SetOptions,
 ): readonly MetadataFailure[] {
-  return set(BY_DESCRIPTOR, descriptor, metadata, shown)
+  const { shown, origin } = options
+  const { flags } = metadata
+  if (flags === undefined || origin !== 'existing') {
+    return set(BY_DESCRIPTOR, descriptor, metadata, options)
+  }
+  const lifting = attempted('flags', shown, () => void liftFlagsOf(descriptor, shown))
+  const failures = set(BY_DESCRIPTOR, descriptor, metadata, options)
+  const setting = attempted('flags', shown, () => setFlags(descriptor, flags, shown))
+  return [...failures, ...(lifting.length > 0 ? lifting : setting)]
+}
+
+/** Runs `action`; what the system says against it is returned. */
+export function attempted(
+  what: MetadataFailure['what'],
+  shown: ByteString,
+  action: () => void,
+): readonly MetadataFailure[] {
+  try {
+    action()
+    return NONE
+  } catch (cause) {
+    const error = errorAbout(shown, cause)
+    if (!(error instanceof Error) || errorCode(error) === undefined) throw cause
+    return [failureOf(what, error)]
+  }
+}
+
+function failureOf(what: MetadataFailure['what'], error: Error): MetadataFailure {
+  const code = errorCode(error)
+  const isRefused = (code === 'EPERM' || code === 'EACCES') && process.geteuid?.() !== 0
+  return isRefused ? { what, error, isRefused } : { what, error }
 }
 
 /** Follows a link at `path`: for `/proc/self/fd/…`, which is one to exactly the wanted file. */
 export function setByPath(
   path: ByteString,
   metadata: TargetMetadata,
-  shown: ByteString,
+  options: SetOptions,
 ): readonly MetadataFailure[] {
-  return set(BY_PATH, path, metadata, shown)
+  return set(BY_PATH, path, metadata, options)
 }
 
-/** Sets owner and times of what is at `path` itself, no mode. */
+/** Sets what is at `path` itself, but no mode. */
 export function setByLinkPath(
   path: ByteString,
   metadata: TargetMetadata,
-  shown: ByteString,
+  options: SetOptions,
 ): readonly MetadataFailure[] {
-  return set(BY_LINK_PATH, path, metadata, shown)
+  return set(BY_LINK_PATH, path, metadata, options)
 }
 
 function set<Subject>(
   calls: Calls<Subject>,
   subject: Subject,
   metadata: TargetMetadata,
-  shown: ByteString,
+  { shown, origin }: SetOptions,
 ): readonly MetadataFailure[] {
   let failures: MetadataFailure[] | undefined
   function attempt(what: MetadataFailure['what'], action: () => void): void {
@@ -92,16 +136,25 @@ function set<Subject>(
       const error = errorAbout(shown, cause)
       if (!(error instanceof Error)) throw cause
       failures ??= []
-      failures.push({ what, error })
+      failures.push(failureOf(what, error))
     }
   }
 
-  const { uid, gid, mode } = metadata
+  const { uid, gid, mode, xattrs } = metadata
   if (uid !== undefined || gid !== undefined) {
     attempt('owner', () => setOwner(calls, subject, uid ?? -1, gid ?? -1))
   }
+  const isForeign = failures !== undefined
+  if (xattrs !== undefined && !(origin === 'new' && xattrs.list.length === 0)) {
+    attempt('xattrs', () => {
+      const settable = isForeign ? harmless(xattrs) : xattrs
+      setXattrs(calls.xattrs, subject, settable, { shown, origin })
+      if (settable.list.length < xattrs.list.length) {
+        throw systemError('EPERM', 'setxattr', shown, 'left out capabilities of a foreign owner')
+      }
+    })
+  }
   if (mode !== undefined) {
-    const isForeign = failures !== undefined
     attempt('mode', () => {
       // The right to act as the owner is not given away to a file that belongs to somebody else.
       calls.chmod(subject, isForeign ? mode & 0o1777 : mode)
@@ -114,6 +167,11 @@ function set<Subject>(
     attempt('times', () => setTimes(calls, subject, metadata, shown))
   }
   return failures ?? NONE
+}
+
+/** Capabilities are not given away to a file that belongs to somebody else, no more than setuid. */
+function harmless({ list, selects }: WantedXattrs): WantedXattrs {
+  return { list: list.filter(([name]) => name !== 'security.capability'), selects }
 }
 
 function setOwner<Subject>(

@@ -3,6 +3,7 @@
 import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import type { ByteString } from '../base/bytes.ts'
 import type { Directory } from './directory-handles.ts'
+import { liftFlags } from './inode-flags.ts'
 import { libc } from './libc.ts'
 import type { NativePath } from './native-path.ts'
 import { errorAbout, errorCode, systemError } from './system-error.ts'
@@ -16,8 +17,22 @@ export interface NameOptions {
   readonly shown: ByteString
 }
 
-/** Throws EEXIST (without `overwrite`) or EISDIR, and leaves both names as they were. */
-export function giveName({ directory, temporary, name, overwrite, shown }: NameOptions): void {
+/**
+ * Throws EEXIST (without `overwrite`) or EISDIR, and leaves both names as they were. What is replaced
+ * may be immutable, which goes with it.
+ */
+export function giveName(options: NameOptions): void {
+  try {
+    rename(options)
+  } catch (error) {
+    const { directory, name, overwrite, shown } = options
+    if (!overwrite || errorCode(error) !== 'EPERM') throw error
+    if (liftFlags(directory.path(name), shown) === 0) throw error
+    rename(options)
+  }
+}
+
+function rename({ directory, temporary, name, overwrite, shown }: NameOptions): void {
   const { descriptor } = directory
   const renameat2 = descriptor < 0 ? undefined : libc()?.renameat2
   try {

@@ -11,6 +11,7 @@ import { writeFully } from './new-file.ts'
 import { errorAbout, errorCode } from './system-error.ts'
 import type { MetadataFailure, TargetMetadata } from './target-files.ts'
 import { setByDescriptor } from './target-metadata.ts'
+import { newFileTraits } from './new-file-traits.ts'
 
 /** Without O_DIRECTORY, which is not the same number everywhere. */
 const O_TMPFILE_BIT = 0o20000000
@@ -18,27 +19,6 @@ const CREATE = {
   flags: constants.O_WRONLY | constants.O_DIRECTORY | O_TMPFILE_BIT,
   mode: 0o600,
 } as const
-
-/**
- * File systems that are known to have such files, and that report a failed write by `write`: the
- * name comes before the file is closed, so closing must have nothing more to say.
- */
-const FILE_SYSTEMS: ReadonlySet<number> = new Set([
-  0x0102_1994, // tmpfs
-  0xef53, // ext2, ext3, ext4
-  0x5846_5342, // xfs
-  0x9123_683e, // btrfs
-])
-
-/** Whether files without a name can be made in a directory; looked at once. */
-export function hasUnnamedFiles(directory: Directory): boolean {
-  if (directory.hasUnnamedFiles === undefined) {
-    const { descriptor } = directory
-    const found = descriptor < 0 ? undefined : libc()?.fileSystem(descriptor)
-    directory.hasUnnamedFiles = found !== undefined && FILE_SYSTEMS.has(found)
-  }
-  return directory.hasUnnamedFiles
-}
 
 export interface UnnamedFileOptions {
   readonly directory: Directory
@@ -67,7 +47,10 @@ export function writeUnnamedFile(
   }
   try {
     writeFully(descriptor, bytes, { offset: 0, length: bytes.byteLength, position: 0 })
-    const failures = setByDescriptor(descriptor, metadata, shown)
+    const failures = setByDescriptor(descriptor, metadata, {
+      shown,
+      origin: newFileTraits(directory).origin,
+    })
     try {
       c.link(descriptor, directory.descriptor, name, shown)
     } catch (error) {

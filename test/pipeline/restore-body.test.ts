@@ -5,6 +5,11 @@ import { hasZeroRun, writeAroundZeros } from '../../src/pipeline/zero-runs.ts'
 
 describe('encodeFiles()', () => {
   test('keeps odd names, owners that stay, and times before 1970', () => {
+    const xattrs = [
+      ['user.\xff', Buffer.from([0, 255])],
+      ['user.empty', Buffer.alloc(0)],
+    ] as const
+    const selects = () => true
     const facts = [
       { path: 'a/\n b', size: 2 ** 40, mode: 0o4755, uid: 1, gid: NO_OWNER },
       {
@@ -15,13 +20,31 @@ describe('encodeFiles()', () => {
         gid: 0,
         atime: { seconds: -1, nanoseconds: 1 },
       },
-    ].map((file) => ({ ...file, mtime: { seconds: -5, nanoseconds: 999_999_999 } }))
+    ].map((file, index) => ({
+      ...file,
+      mtime: { seconds: -5, nanoseconds: 999_999_999 },
+      flags: index === 0 ? 0x40 : 0,
+      xattrs: index === 0 ? xattrs : undefined,
+    }))
     const columns = encodeFiles(facts)
     assert.deepEqual(decodePaths(columns), ['a/\n b', '\xff'])
     assert.deepEqual([...columns.sizes], [2 ** 40, 0])
     const mtimeNs = -4_000_000_001n
-    assert.deepEqual(metadataOf(columns, 0), { mode: 0o4755, uid: 1, mtimeNs })
-    assert.deepEqual(metadataOf(columns, 1), { mode: 0, gid: 0, mtimeNs, atimeNs: -999_999_999n })
+    const all = { xattrs: { list: xattrs, selects } }
+    assert.deepEqual(metadataOf(columns, 0, selects), {
+      mode: 0o4755,
+      uid: 1,
+      mtimeNs,
+      flags: 0x40,
+      ...all,
+    })
+    assert.deepEqual(metadataOf(columns, 1, selects), {
+      mode: 0,
+      gid: 0,
+      mtimeNs,
+      atimeNs: -999_999_999n,
+      flags: 0,
+    })
     assert.deepEqual(decodePaths(encodeFiles([])), [])
   })
 })

@@ -36,15 +36,18 @@ const NOTHING_YET: RestoreStatus = {
 /** What the run says while it goes on, and how far it is. */
 class RestoreReporter {
   readonly #context: CommandContext
+  readonly #tellsItems: boolean
   readonly #rate = new RateEstimator()
   status = NOTHING_YET
 
-  constructor(context: CommandContext) {
+  /** With `tellsItems`, of every entry what becomes of it. */
+  constructor(context: CommandContext, tellsItems: boolean) {
     this.#context = context
+    this.#tellsItems = tellsItems
   }
 
   get listener(): RestoreListener {
-    const { json, stdout, stderr, warn, verbosity } = this.#context
+    const { json, stdout, stderr, warn } = this.#context
     return {
       onProgress: (counts) => {
         this.status = counts
@@ -54,7 +57,7 @@ class RestoreReporter {
         if (json) writeJsonLine(stderr, errorJson(error.message, 'restore', item))
         else warn(`error: ${printable(item)}: ${printable(error.message)}`)
       },
-      ...(verbosity < 2
+      ...(!this.#tellsItems
         ? {}
         : {
             onItem: ({ action, path, size }) => {
@@ -73,9 +76,10 @@ class RestoreReporter {
 }
 
 function reportUnset({ unset }: RestoreReport, context: CommandContext): void {
-  for (const [kind, { count, examples }] of unset) {
+  for (const [kind, { count, refusedCount, examples }] of unset) {
     const example = examples[0] === undefined ? '' : `, as ${printable(examples[0])}`
-    context.warn(`the ${kind} of ${count} files/dirs could not be set${example}`)
+    const why = count === refusedCount ? ': an ordinary user may not' : ''
+    context.warn(`the ${kind} of ${count} files/dirs could not be set${why}${example}`)
   }
 }
 
@@ -85,7 +89,8 @@ export default async function restore(
 ): Promise<number> {
   const { json, quiet, stdout } = context
   const access = await openAccess(args, context)
-  const reporter = new RestoreReporter(context)
+  const isPlan = args.dryRun && !quiet
+  const reporter = new RestoreReporter(context, isPlan || context.verbosity >= 2)
   const progress = startProgress(context, {
     lines: () => reporter.lines(),
     json: () => restoreStatusJson(reporter.status),

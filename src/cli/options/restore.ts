@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { type Arguments, defineCommand } from '../command.ts'
-import { choice, flag, nonEmpty, usage } from '../option.ts'
+import { choice, flag, list, nonEmpty, usage } from '../option.ts'
 import { AT_OPTIONS, EXCLUDE_OPTIONS, FILTER_OPTIONS, INCLUDE_OPTIONS } from '../options.ts'
 
 export type RestoreArguments = Arguments<typeof RESTORE.options>
@@ -25,6 +25,9 @@ export const RESTORE = defineCommand({
     target: nonEmpty('directory to write to', 'directory', { short: 't' }),
     ...INCLUDE_OPTIONS,
     ...EXCLUDE_OPTIONS,
+    'include-xattr': list('restore only these extended attributes (repeatable)', 'pattern'),
+    'exclude-xattr': list('leave out these extended attributes (repeatable)', 'pattern'),
+    'ownership-by-name': flag('give files to the user and group of that name, not of that number'),
     overwrite: choice('what to do with files that are there', [
       'always',
       'if-changed',
@@ -33,7 +36,7 @@ export const RESTORE = defineCommand({
       'keep-both',
     ]),
     delete: flag('delete what the snapshot does not have, inside what is restored'),
-    'dry-run': flag('write nothing; show what would be done'),
+    'dry-run': flag('write nothing; print what would be done'),
     sparse: flag('leave holes where files have long runs of zeros'),
     verify: flag('read what was written and compare'),
     ...FILTER_OPTIONS,
@@ -50,6 +53,9 @@ export const RESTORE = defineCommand({
     const excludes = [args.exclude, args.iexclude, args.excludeFile, args.iexcludeFile].flat()
     if (includes.length > 0 && excludes.length > 0) {
       throw usage('patterns to include and to exclude exclude each other')
+    }
+    if (args.includeXattr.length > 0 && args.excludeXattr.length > 0) {
+      throw usage('extended attributes to include and to exclude exclude each other')
     }
     if (args.dryRun && args.verify) throw usage('--dry-run and --verify exclude each other')
     const isNarrowed = includes.length + excludes.length > 0

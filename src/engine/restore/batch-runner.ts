@@ -2,6 +2,7 @@
 
 import { assert, throwIfAborted } from '../../base/errors.ts'
 import {
+  encodeFiles,
   FILE_STATUS,
   type RestoreResult,
   ROW_COLUMNS,
@@ -10,10 +11,11 @@ import {
 } from '../../pipeline/restore-job.ts'
 import { Batch, type BlobSource } from './batch.ts'
 import { inlineReferences } from './references.ts'
-import { reportUnsupported, type RestoreContext } from './restore-context.ts'
+import { noteFlags, type RestoreContext } from './restore-context.ts'
 import { localPath, loadSegments } from './segment-loader.ts'
 import type { SpreadFile } from './spread-file.ts'
 import { countUnset } from './unset-counts.ts'
+import { factsOf } from './wanted-xattrs.ts'
 import type { FileTask } from './window.ts'
 import type { RestoreWorkers } from './worker-pool.ts'
 import { type PlannedJob, writeJobs } from './write-jobs.ts'
@@ -50,17 +52,17 @@ export class BatchRunner {
   start(batch: Batch): BatchRun {
     const round = new Round(this.#context, this.#workers, this.#running)
     const handedOut = round.handOut(batch)
-    const done = this.#finish(round, handedOut)
+    const done = this.#finish(round, handedOut, batch.refresh)
     handedOut.catch(() => {})
     done.catch(() => {})
     return { handedOut, done }
   }
 
-  async #finish(first: Round, handedOut: Promise<void>): Promise<void> {
+  async #finish(first: Round, handedOut: Promise<void>, refresh: boolean): Promise<void> {
     let round = first
     await round.finish(handedOut)
     while (round.hasLost) {
-      const batch = round.again(new Batch(this.#blobs))
+      const batch = round.again(new Batch(this.#blobs, refresh))
       round = new Round(this.#context, this.#workers, this.#running)
       await round.finish(round.handOut(batch))
     }
@@ -89,7 +91,7 @@ class Round {
 
   async handOut(batch: Batch): Promise<void> {
     const { options } = this.#context
-    for (const job of writeJobs(batch, options)) {
+    for (const job of writeJobs(batch)) {
       while (this.#slots.size >= this.#workers.jobsAtOnce) await Promise.race(this.#slots)
       if (this.#failure !== undefined || options.signal?.aborted === true) break
       const done = this.#runJob(job)
@@ -121,8 +123,10 @@ class Round {
     const sealed = isLocal ? [] : await loadSegments(options, job)
     const moved = sealed.map(({ buffer }) => buffer)
     const transfer = moved.filter((buffer) => buffer instanceof ArrayBuffer)
+    const files = encodeFiles(await factsOf(this.#context, job.tasks))
     const shared = Int32Array.from(job.spread, (file) => file.lend())
-    const message: WriteJob = { ...job.message, packs, sealed, shared }
+    const { refresh } = job.batch
+    const message: WriteJob = { ...job.message, refresh, files, packs, sealed, shared }
     this.#settle(job, await this.#workers.run(message, transfer))
     // After a failure nobody knows who still writes: the files stay lent until all workers are gone.
     for (const file of job.spread) file.giveBack()
@@ -144,11 +148,11 @@ class Round {
       reporter.addBytes(entry.size)
       reporter.restored(path, replaces, entry.size)
       countUnset(reporter, result.unset[file] ?? 0)
-      reportUnsupported(reporter, path, entry)
+      noteFlags(this.#context, task)
     }
-    for (const { file, what, code, message } of result.reports) {
+    for (const { file, what, code, message, isRefused = false } of result.reports) {
       const path = job.tasks[file]?.path ?? ''
-      if (what !== 'content') reporter.explainUnset(path, what, message)
+      if (what !== 'content') reporter.explainUnset(path, { what, message, isRefused })
       else reporter.error(path, Object.assign(new Error(message), { code }))
     }
     this.#spread(job, result)

@@ -59,8 +59,12 @@ export class Batch {
   readonly tasks: FileTask[] = []
   readonly spread: SpreadFile[] = []
 
-  constructor(source: BlobSource) {
+  /** Whether workers have to look anew at directories that they know. */
+  readonly refresh: boolean
+
+  constructor(source: BlobSource, refresh = false) {
     this.#source = source
+    this.refresh = refresh
   }
 
   get isFull(): boolean {

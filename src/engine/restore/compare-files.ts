@@ -10,10 +10,11 @@ import {
   type RestoreResult,
 } from '../../pipeline/restore-job.ts'
 import { referencesOf } from './references.ts'
-import type { RestoreOptions } from './restore-options.ts'
+import type { RestoreContext } from './restore-context.ts'
 import type { FileTask } from './window.ts'
+import { factsOf } from './wanted-xattrs.ts'
 import type { RestoreWorkers } from './worker-pool.ts'
-import { factsOf } from './write-jobs.ts'
+import { LARGE_XATTRS_BYTES } from './write-jobs.ts'
 
 const FILES_MAX = 256
 const BYTES_MAX = 32 << 20
@@ -41,12 +42,12 @@ interface Piece {
 }
 
 export class Comparer {
-  readonly #options: RestoreOptions
+  readonly #context: RestoreContext
   readonly #workers: RestoreWorkers
   readonly #running = new Set<Promise<void>>()
 
-  constructor(options: RestoreOptions, workers: RestoreWorkers) {
-    this.#options = options
+  constructor(context: RestoreContext, workers: RestoreWorkers) {
+    this.#context = context
     this.#workers = workers
   }
 
@@ -63,6 +64,7 @@ export class Comparer {
         const references = task.check === 'adopt' ? NONE : (task.entry.content ?? NONE)
         pieces.push({ task, start: 0, references })
         byteCount += references.length === 0 ? 0 : task.entry.size
+        if (task.entry.xattrsId !== undefined) byteCount += LARGE_XATTRS_BYTES
         if (pieces.length < FILES_MAX && byteCount < BYTES_MAX) continue
         await this.#start(pieces, options)
         pieces = []
@@ -76,7 +78,7 @@ export class Comparer {
   }
 
   async #start(pieces: readonly Piece[], options: CompareOptions): Promise<void> {
-    throwIfAborted(this.#options.signal)
+    throwIfAborted(this.#context.options.signal)
     while (this.#running.size >= this.#workers.jobsAtOnce) await Promise.race(this.#running)
     const running = this.#compare(pieces, options.adopt)
       .then((result) => tell(pieces, result, options))
@@ -85,16 +87,17 @@ export class Comparer {
     this.#running.add(running)
   }
 
-  #compare(pieces: readonly Piece[], adopt: boolean): Promise<RestoreResult> {
+  async #compare(pieces: readonly Piece[], adopt: boolean): Promise<RestoreResult> {
+    const tasks = pieces.map(({ task }) => task)
     const job: CompareJob = {
       kind: 'compare',
-      files: encodeFiles(pieces.map(({ task }) => factsOf(task, this.#options))),
+      files: encodeFiles(await factsOf(this.#context, tasks)),
       adopt,
       starts: Float64Array.from(pieces, ({ start }) => start),
       counts: Uint32Array.from(pieces, ({ references }) => references.length / REFERENCE_BYTES),
       references: Buffer.concat(pieces.map(({ references }) => references)),
     }
-    return this.#workers.run(job)
+    return await this.#workers.run(job)
   }
 
   /** A file with a list of references, piece by piece; its metadata last. */
@@ -110,9 +113,9 @@ export class Comparer {
 
   async #resultOfLarge(task: FileTask, adopt: boolean): Promise<RestoreResult> {
     let start = 0
-    for await (const leaf of referencesOf(this.#options, task.entry)) {
+    for await (const leaf of referencesOf(this.#context.options, task.entry)) {
       for (const references of slices(leaf)) {
-        throwIfAborted(this.#options.signal)
+        throwIfAborted(this.#context.options.signal)
         const result = await this.#compare([{ task, start, references }], false)
         if (result.statuses[0] !== FILE_STATUS.done) return result
         for (let i = 0; i < references.length / REFERENCE_BYTES; i++) {

@@ -11,6 +11,7 @@ import { isTemporaryName, type Target } from '../../source/target-files.ts'
 import { mayChangeDirectory, mayReplaceByDirectory } from './overwrite.ts'
 import { join, reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
 import { isWithin, type Selection } from './selection.ts'
+import { wantedXattrs } from './wanted-xattrs.ts'
 
 export interface RestoredDirectory {
   readonly path: ByteString
@@ -164,12 +165,12 @@ export class Directories {
   }
 
   /** To be called when all in it is done. */
-  finish(directory: RestoredDirectory): void {
+  async finish(directory: RestoredDirectory): Promise<void> {
     const { reporter } = this.#context
     if (directory.state === 'unmade' || directory.state === 'refused') return
     try {
       if (!directory.isFinished) this.#deleteUnwanted(directory)
-      this.#setMetadata(directory)
+      await this.#setMetadata(directory)
       if (!directory.isSelected || directory.isFinished) return
       directory.isFinished = true
       reporter.restored(directory.path, directory.before !== undefined)
@@ -194,17 +195,22 @@ export class Directories {
     }
   }
 
-  #setMetadata({ path, entry, isSelected, before }: RestoredDirectory): void {
+  async #setMetadata({ path, entry, isSelected, before }: RestoredDirectory): Promise<void> {
     const { options, reporter, target } = this.#context
     if (entry === undefined || this.#isDry || target === undefined) return
     const isOurs =
       before === undefined || (isSelected && mayChangeDirectory(entry, before, options.overwrite))
     if (isOurs) {
-      const failures = target.setMetadata(path, 'directory', targetMetadata(options, entry))
-      reportUnset(reporter, path, entry, failures)
-    } else if ((before.mode & 0o700) !== 0o700) {
-      // It was opened up to be worked in.
-      target.setMetadata(path, 'directory', { mode: before.mode })
+      const xattrs = await wantedXattrs(this.#context, { path, entry })
+      const metadata = targetMetadata(this.#context, entry, xattrs)
+      reportUnset(reporter, path, target.setMetadata(path, 'directory', metadata))
+      return
+    }
+    // It was opened up to be worked in.
+    const flags = target.liftedFlags.get(path)
+    if ((before.mode & 0o700) !== 0o700 || flags !== undefined) {
+      const kept = flags === undefined ? {} : { flags }
+      target.setMetadata(path, 'directory', { mode: before.mode, ...kept })
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Restores the further names of files with several, once their first one is there. */
 
-import { reportUnsupported, type RestoreContext } from './restore-context.ts'
+import type { RestoreContext } from './restore-context.ts'
 import type { LinkTask, Window } from './window.ts'
 
 /** The file system has no hard links, or no more of them: the name gets a copy. */
@@ -50,7 +50,6 @@ function makeLink(context: RestoreContext, link: LinkTask): boolean {
     }
     link.state = 'restored'
     reporter.restored(link.path, link.replaces, 0)
-    reportUnsupported(reporter, link.path, link.entry)
     return true
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException

@@ -19,7 +19,10 @@ export class Reporter {
   readonly #clock: Clock
   readonly #startMs: number
   readonly #errors: { path: ByteString; error: Error }[] = []
-  readonly #unset = new Map<MetadataKind, { count: number; examples: string[] }>()
+  readonly #unset = new Map<
+    MetadataKind,
+    { count: number; refusedCount: number; examples: string[] }
+  >()
   #errorCount = 0
   #totalFiles = 0
   #restoredFiles = 0
@@ -90,18 +93,26 @@ export class Reporter {
     this.error(path, error)
   }
 
-  unset(kind: MetadataKind, count = 1): void {
-    const known = this.#unset.get(kind)
-    if (known === undefined) this.#unset.set(kind, { count, examples: [] })
-    else known.count += count
+  /** Something of this kind could not be set, perhaps because an ordinary user has no right to. */
+  unset(kind: MetadataKind, isRefused = false): void {
+    let known = this.#unset.get(kind)
+    if (known === undefined) {
+      this.#unset.set(kind, (known = { count: 0, refusedCount: 0, examples: [] }))
+    }
+    known.count++
+    if (isRefused) known.refusedCount++
   }
 
-  /** In words what `unset` counts; all but owners are told as they come. */
-  explainUnset(path: ByteString, kind: MetadataKind, message: string): void {
-    const known = this.#unset.get(kind)
+  /** In words what `unset` counts; all but owners and what was refused are told as they come. */
+  explainUnset(
+    path: ByteString,
+    why: { readonly what: MetadataKind; readonly message: string; readonly isRefused?: boolean },
+  ): void {
+    const { what, message, isRefused = false } = why
+    const known = this.#unset.get(what)
     if (known !== undefined && known.examples.length < EXAMPLES_MAX) known.examples.push(message)
-    if (kind === 'owner') return
-    const error = new CairnError('CAIRN_INCOMPLETE', `cannot set ${kind}: ${message}`)
+    if (what === 'owner' || isRefused) return
+    const error = new CairnError('CAIRN_INCOMPLETE', `cannot set ${what}: ${message}`)
     this.#listener.onError?.(this.#shown(path), error)
   }
 
@@ -122,6 +133,10 @@ export class Reporter {
     }
   }
 
+  #isAllSet(): boolean {
+    return [...this.#unset.values()].every(({ count, refusedCount }) => count === refusedCount)
+  }
+
   report(): RestoreReport {
     return {
       counts: this.counts,
@@ -129,7 +144,7 @@ export class Reporter {
       errors: this.#errors,
       unset: this.#unset,
       verifiedFiles: this.verifiedFiles,
-      isComplete: this.#errorCount === 0 && this.#unset.size === 0,
+      isComplete: this.#errorCount === 0 && this.#isAllSet(),
     }
   }
 }

@@ -6,6 +6,7 @@ import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { Repository } from '../../repository/repository.ts'
 import type { PatternMatcher } from '../../source/patterns.ts'
+import type { XattrPatterns } from '../../source/target-xattrs.ts'
 import type { Environment } from '../environment.ts'
 import type { EarlyRestoreThreads } from './worker-pool.ts'
 
@@ -42,6 +43,8 @@ export interface RestoreOptions {
   readonly delete: boolean
   /** Whose a file is to be (`--ownership-by-name`). */
   readonly mapOwner?: (owner: Owner) => Owner
+  /** Which extended attributes are restored, by name. All, without it. */
+  readonly xattrPatterns?: XattrPatterns
   readonly signal?: AbortSignal
   readonly listener: RestoreListener
 }
@@ -84,6 +87,8 @@ export type MetadataKind = 'owner' | 'mode' | 'times' | 'xattrs' | 'flags'
 /** A kind of metadata that could not be set. */
 export interface UnsetMetadata {
   readonly count: number
+  /** Of these, what an ordinary user has no right to set: no failure of the restore. */
+  readonly refusedCount: number
   /** A few of them, in words. */
   readonly examples: readonly string[]
 }
@@ -93,7 +98,7 @@ export interface RestoreReport {
   readonly errorCount: number
   /** The first thousand. */
   readonly errors: readonly { readonly path: ByteString; readonly error: Error }[]
-  /** What was restored without. Each entry counts once a kind. Owners are told here alone. */
+  /** What was restored without. Each entry counts once a kind. Owners, and what was refused, are told here alone. */
   readonly unset: ReadonlyMap<MetadataKind, UnsetMetadata>
   /** Files that were read again and are as they should be. */
   readonly verifiedFiles: number

@@ -11,9 +11,10 @@
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { Target } from '../../source/target-files.ts'
 import { cleanPath } from '../../source/patterns.ts'
+import { xattrSelector } from '../../source/target-xattrs.ts'
 import { Directories } from './directories.ts'
 import { Reporter } from './report.ts'
-import type { RestoreContext } from './restore-context.ts'
+import { type RestoreContext, setFlagsOfLinks } from './restore-context.ts'
 import type { RestoreOptions, RestoreReport } from './restore-options.ts'
 import { Selection } from './selection.ts'
 import { Walk } from './walk.ts'
@@ -30,9 +31,10 @@ export async function restoreSnapshot(options: RestoreOptions): Promise<RestoreR
     )
   }
   const reporter = new Reporter(options.listener, options.environment.clock)
+  const selectsXattr = xattrSelector(options.xattrPatterns ?? { include: [], exclude: [] })
   const target = openTarget(options)
   try {
-    const context: RestoreContext = { options, reporter, target }
+    const context: RestoreContext = { options, reporter, target, selectsXattr, flaggedLinks: [] }
     await restoreInto(context, selection)
     return reporter.report()
   } finally {
@@ -58,6 +60,7 @@ async function restoreInto(context: RestoreContext, selection: Selection): Promi
     const onWindow = (window: Parameters<WindowRunner['take']>[0]) => runner.take(window)
     await new Walk({ context, directories, selection, onWindow }).run()
     await runner.finish()
+    setFlagsOfLinks(context)
   } catch (error) {
     workers.cancel()
     throw error

@@ -7,6 +7,7 @@ import { ENTRY_TYPE, type TreeEntry } from '../../format/tree.ts'
 import type { EntryType, SourceStat } from '../../source/source-files.ts'
 import type { Target } from '../../source/target-files.ts'
 import { isSameTime, reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
+import { inlineXattrs } from './wanted-xattrs.ts'
 
 type SpecialType = Exclude<EntryType, 'file' | 'directory' | 'other'>
 
@@ -40,8 +41,8 @@ export function restoreSpecial(context: RestoreContext, task: SpecialTask): void
   const isUpdate = existing !== undefined && path === task.path
   if (!options.dryRun && target !== undefined) {
     if (!isThere) make(target, { path, entry, overwrite: isUpdate }, type)
-    const failures = target.setMetadata(path, type, targetMetadata(options, entry))
-    reportUnset(reporter, path, entry, failures)
+    const metadata = targetMetadata(context, entry, inlineXattrs(entry))
+    reportUnset(reporter, path, target.setMetadata(path, type, metadata))
   }
   if (isThere) reporter.keep(path, 0)
   else reporter.restored(path, isUpdate)

@@ -4,8 +4,8 @@
  */
 
 import { assert } from '../../base/errors.ts'
-import type { TargetFile } from '../../source/target-files.ts'
-import { reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
+import type { TargetFile, Xattr } from '../../source/target-files.ts'
+import { noteFlags, reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
 import type { FileTask } from './window.ts'
 
 /** Files being put together: to be taken back if the restore ends early. */
@@ -15,16 +15,29 @@ export class SpreadFile {
   readonly task: FileTask
   readonly #context: RestoreContext
   readonly #open: OpenSpreadFiles
+  readonly #xattrs: readonly Xattr[] | undefined
   #file: TargetFile | undefined
   #rowsLeft = 0
   /** Jobs that may still write into it: until they are over it stays open. */
   #jobs = 0
   #isWholeKnown = false
 
-  constructor(context: RestoreContext, task: FileTask, open: OpenSpreadFiles) {
+  /** `xattrs` undefined leaves those that are there. */
+  constructor(
+    context: RestoreContext,
+    task: FileTask,
+    {
+      open,
+      xattrs,
+    }: {
+      readonly open: OpenSpreadFiles
+      readonly xattrs: readonly Xattr[] | undefined
+    },
+  ) {
     this.#context = context
     this.task = task
     this.#open = open
+    this.#xattrs = xattrs
     open.add(this)
   }
 
@@ -79,15 +92,16 @@ export class SpreadFile {
 
   #finishIfWhole(): void {
     if (!this.#isWholeKnown || this.#rowsLeft > 0 || this.isOver) return
-    const { options, reporter } = this.#context
+    const { reporter } = this.#context
     const { path, entry, replaces } = this.task
     try {
       const file = this.#create()
-      const failures = file.setMetadata(targetMetadata(options, entry))
-      file.commit({ overwrite: replaces })
+      const failures = file.setMetadata(targetMetadata(this.#context, entry, this.#xattrs))
+      const afterwards = file.commit({ overwrite: replaces })
       this.#open.delete(this)
       this.task.state = 'restored'
-      reportUnset(reporter, path, entry, failures)
+      reportUnset(reporter, path, [...failures, ...afterwards])
+      noteFlags(this.#context, this.task)
       reporter.restored(path, replaces, entry.size)
     } catch (error) {
       this.fail(error)

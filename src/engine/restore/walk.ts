@@ -4,7 +4,7 @@
  * checked here, and an entry that fails is told and passed over.
  */
 
-import type { ByteString } from '../../base/bytes.ts'
+import { type ByteString, bytesOf } from '../../base/bytes.ts'
 import { CairnError, isCairnError, throwIfAborted } from '../../base/errors.ts'
 import { LIMIT } from '../../format/constants.ts'
 import { ENTRY_TYPE, type NodeRoot, type TreeEntry } from '../../format/tree.ts'
@@ -15,6 +15,7 @@ import { decideOverwrite, type Decision } from './overwrite.ts'
 import { join, type RestoreContext } from './restore-context.ts'
 import { Selection } from './selection.ts'
 import { restoreSpecial } from './special-entries.ts'
+import { wantedXattrs } from './wanted-xattrs.ts'
 import { type FileTask, type LinkGroup, Window } from './window.ts'
 
 export interface WalkOptions {
@@ -56,7 +57,8 @@ export class Walk {
     for (let frame = this.#stack.at(-1); frame !== undefined; frame = this.#stack.at(-1)) {
       const entry = frame.entries[frame.next++]
       if (entry !== undefined) {
-        this.#visit(frame, entry)
+        const { xattrsId } = entry
+        this.#visit(frame, xattrsId === undefined ? entry : await this.#complete(frame, entry))
         if (this.#window.isFull) await this.#flush()
       } else if (!(await this.#nextLeaf(frame))) {
         this.#stack.pop()
@@ -67,6 +69,15 @@ export class Walk {
       }
     }
     await this.#flush()
+  }
+
+  /** The entry, with the attributes that it keeps elsewhere: where they are set while it is visited. */
+  async #complete({ directory }: Frame, entry: TreeEntry): Promise<TreeEntry> {
+    if (entry.type === ENTRY_TYPE.file || entry.type === ENTRY_TYPE.directory) return entry
+    const { xattrsId: _, ...inline } = entry
+    const path = join(directory.path, entry.name)
+    const xattrs = (await wantedXattrs(this.#context, { path, entry })) ?? []
+    return { ...inline, xattrs: xattrs.map(([name, value]) => [bytesOf(name), value]) }
   }
 
   async #flush(): Promise<void> {

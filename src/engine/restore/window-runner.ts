@@ -14,9 +14,10 @@ import { Comparer, type Comparison } from './compare-files.ts'
 import type { Directories } from './directories.ts'
 import { restoreLinks } from './links.ts'
 import { inlineReferences, referencesOf } from './references.ts'
-import { reportUnsupported, type RestoreContext } from './restore-context.ts'
+import { noteFlags, type RestoreContext } from './restore-context.ts'
 import { type OpenSpreadFiles, SpreadFile } from './spread-file.ts'
 import { countUnset } from './unset-counts.ts'
+import { wantedXattrs } from './wanted-xattrs.ts'
 import { type FileTask, Window } from './window.ts'
 import type { RestoreWorkers } from './worker-pool.ts'
 
@@ -31,6 +32,8 @@ export class WindowRunner {
   readonly #openFiles: OpenSpreadFiles = new Set()
   /** Files whose first name could not be had: they come again, with what they hold. */
   #again = new Window()
+  /** It is done in directories that were finished before. */
+  #isAgain = false
   /** Workers have all jobs of the batches before. */
   #handedOut: Promise<void> = Promise.resolve()
   /** All windows before are finished. */
@@ -42,7 +45,7 @@ export class WindowRunner {
     const { index, repository } = context.options
     this.#context = context
     this.#directories = directories
-    this.#comparer = new Comparer(context.options, workers)
+    this.#comparer = new Comparer(context, workers)
     const packKey = (preamble: Uint8Array) => repository.packKey(preamble)
     this.#blobs = { index, packKey, damaged: new Map() }
     this.#batches = new BatchRunner(context, workers, this.#blobs)
@@ -68,6 +71,7 @@ export class WindowRunner {
     while (this.#again.files.length > 0) {
       const window = this.#again
       this.#again = new Window()
+      this.#isAgain = true
       for (const directory of window.left) this.#directories.reopen(directory)
       await this.take(window)
       await this.#writing
@@ -127,10 +131,10 @@ export class WindowRunner {
       task.state = 'kept'
       reporter.keep(task.path, task.entry.size)
       countUnset(reporter, unset)
-      for (const { what, message } of reports) {
-        if (what !== 'content') reporter.explainUnset(task.path, what, message)
+      for (const { what, message, isRefused = false } of reports) {
+        if (what !== 'content') reporter.explainUnset(task.path, { what, message, isRefused })
       }
-      reportUnsupported(reporter, task.path, task.entry)
+      noteFlags(this.#context, task)
     } else if (task.besidePath !== undefined && status !== FILE_STATUS.unadopted) {
       task.path = task.besidePath
       task.replaces = false
@@ -143,10 +147,10 @@ export class WindowRunner {
 
   /** Plans files; batches that are full are written meanwhile. Returns the last. */
   async #plan(tasks: readonly FileTask[]): Promise<Batch> {
-    let batch = new Batch(this.#blobs)
+    let batch = new Batch(this.#blobs, this.#isAgain)
     const hand = async (): Promise<void> => {
       const full = batch
-      batch = new Batch(this.#blobs)
+      batch = new Batch(this.#blobs, this.#isAgain)
       await this.#startBatch(full)
     }
     for (const [i, task] of tasks.entries()) {
@@ -173,7 +177,8 @@ export class WindowRunner {
 
   /** Adds a file blob by blob; `hand` is called whenever the batch is full. */
   async #spread(task: FileTask, batch: () => Batch, hand: () => Promise<void>): Promise<void> {
-    const file = new SpreadFile(this.#context, task, this.#openFiles)
+    const xattrs = await wantedXattrs(this.#context, task)
+    const file = new SpreadFile(this.#context, task, { open: this.#openFiles, xattrs })
     try {
       let position = 0
       for await (const references of referencesOf(this.#context.options, task.entry)) {
@@ -198,7 +203,7 @@ export class WindowRunner {
     const { options } = this.#context
     restoreLinks(this.#context, window.links, this.#again)
     if (options.verify && !options.dryRun) await this.#verify(window.files)
-    for (const directory of window.left) this.#directories.finish(directory)
+    for (const directory of window.left) await this.#directories.finish(directory)
     this.#context.reporter.progress()
   }
 

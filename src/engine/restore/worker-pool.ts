@@ -73,7 +73,7 @@ export class RestoreWorkers {
   }
 
   async #open(): Promise<WorkPool<'restore'>> {
-    const { environment, repository, sparse, threads } = this.#options
+    const { environment, repository, sparse, threads, xattrPatterns } = this.#options
     const { data, metadata } = repository.keyring.ids
     const target = this.#target
     assert(target !== undefined, 'there is work only where there is a target')
@@ -85,6 +85,7 @@ export class RestoreWorkers {
       idKeys: { data, metadata },
       control: this.#control,
       sparse,
+      xattrPatterns: xattrPatterns ?? { include: [], exclude: [] },
       ...inline,
     }
     if (threads !== undefined) return await threads.begin(init)

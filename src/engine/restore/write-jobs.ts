@@ -6,8 +6,6 @@
 import { SEGMENT_ALIGN_BYTES, SEGMENT_HEADER_BYTES } from '../../format/constants.ts'
 import { segmentBodyBytes } from '../../format/segment.ts'
 import {
-  encodeFiles,
-  type FileFacts,
   NOT_LOADED,
   ROW_COLUMNS,
   SEGMENT_COLUMNS,
@@ -15,8 +13,6 @@ import {
   type WriteJob,
 } from '../../pipeline/restore-job.ts'
 import type { Batch } from './batch.ts'
-import { ownerOf } from './restore-context.ts'
-import type { RestoreOptions } from './restore-options.ts'
 import type { SpreadFile } from './spread-file.ts'
 import type { FileTask } from './window.ts'
 
@@ -26,13 +22,15 @@ const PLAIN_BYTES = 4 << 20
 const ROWS_MAX = 1 << 13
 const FILES_MAX = 2048
 const WRITTEN_BYTES_MAX = 64 << 20
+/** Extended attributes in a blob of their own count as this much of it: they are all in memory. */
+export const LARGE_XATTRS_BYTES = 4 << 20
 /** Files of several blobs may all be open at once. */
 const PART_FILES_MAX = 64
 
-/** Everything of a job but the buffers that are filled when it starts. */
+/** Everything of a job but what is gathered when it starts. */
 export interface PlannedJob {
   readonly batch: Batch
-  readonly message: Omit<WriteJob, 'packs' | 'sealed' | 'shared'>
+  readonly message: Omit<WriteJob, 'refresh' | 'files' | 'packs' | 'sealed' | 'shared'>
   /** Packs of the batch, in the order of the message's. */
   readonly packs: readonly number[]
   readonly tasks: readonly FileTask[]
@@ -58,12 +56,12 @@ function orderUnits(batch: Batch): Uint32Array {
   return Uint32Array.from({ length: batch.unitCount }, (_, i) => (words[i * 2] ?? 0) & 0x3ffff)
 }
 
-export function* writeJobs(batch: Batch, options: RestoreOptions): Generator<PlannedJob> {
-  let draft = new JobDraft(batch, options)
+export function* writeJobs(batch: Batch): Generator<PlannedJob> {
+  let draft = new JobDraft(batch)
   for (const unit of orderUnits(batch)) {
     if (!draft.fits(unit)) {
       yield draft.build()
-      draft = new JobDraft(batch, options)
+      draft = new JobDraft(batch)
     }
     draft.add(unit)
   }
@@ -72,7 +70,6 @@ export function* writeJobs(batch: Batch, options: RestoreOptions): Generator<Pla
 
 class JobDraft {
   readonly #batch: Batch
-  readonly #options: RestoreOptions
   /** Segments by pack and place, to their number in the job. */
   readonly #segments = new Map<number, number>()
   readonly #segmentRows: number[] = []
@@ -88,9 +85,8 @@ class JobDraft {
   readonly #shared = new Map<number, number>()
   #partFiles = 0
 
-  constructor(batch: Batch, options: RestoreOptions) {
+  constructor(batch: Batch) {
     this.#batch = batch
-    this.#options = options
   }
 
   get isEmpty(): boolean {
@@ -120,6 +116,7 @@ class JobDraft {
       this.#tasks.push(task)
       this.#rowCounts.push(rows)
       if (rows > 1) this.#partFiles++
+      if (task.entry.xattrsId !== undefined) this.#writtenBytes += LARGE_XATTRS_BYTES
     }
     const number = task === undefined ? this.#sharedFile(-1 - file) : this.#tasks.length - 1
     const first = unitRow[unit] ?? 0
@@ -183,7 +180,6 @@ class JobDraft {
       batch: this.#batch,
       message: {
         kind: 'write',
-        files: encodeFiles(this.#tasks.map((task) => factsOf(task, this.#options))),
         overwrite: Uint8Array.from(this.#tasks, ({ replaces }) => (replaces ? 1 : 0)),
         rowCounts: Uint32Array.from(this.#rowCounts),
         segments,
@@ -214,12 +210,6 @@ class JobDraft {
     }
     return { segments, packs }
   }
-}
-
-export function factsOf(task: FileTask, options: RestoreOptions): FileFacts {
-  const { entry, path } = task
-  const { size, mode, mtime, atime } = entry
-  return { path, size, mode, mtime, atime, ...ownerOf(options, entry) }
 }
 
 /** Where segment `i` of a job lies in its pack. */

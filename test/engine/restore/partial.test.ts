@@ -6,7 +6,7 @@ import { findEntry } from '../../../src/repository/tree-reader.ts'
 import { BlobReader } from '../../../src/repository/blob-reader.ts'
 import { openIndex } from '../../../src/repository/open-index.ts'
 import { compilePatterns } from '../../../src/source/patterns.ts'
-import { buildRepository, RepositoryBuilder } from '../../support/repository-builder.ts'
+import { buildRepository } from '../../support/repository-builder.ts'
 import {
   describeTree,
   noise,
@@ -175,16 +175,5 @@ describe('restoreSnapshot() with a file system that fails', () => {
     // Owners are summed up, the others named one by one.
     assert.ok(errors.every((line) => line.includes('cannot set times')))
     assert.equal(readFileSync(join(target, 'etc/fstab'), 'utf8'), 'root')
-  })
-
-  test('attributes that cannot be restored yet are told, not passed over in silence', async () => {
-    const builder = await RepositoryBuilder.create()
-    const xattrs = [[Buffer.from('user.a'), Buffer.from('1')]] as const
-    const built = await builder.finish(
-      builder.tree({ f: { type: 'file', bytes: Buffer.from('f'), xattrs } }),
-    )
-    const { report } = await restore(built, { target: targetDirectory() })
-    assert.equal(report.unset.get('xattrs')?.count, 1)
-    assert.equal(report.isComplete, false)
   })
 })

@@ -16,7 +16,10 @@ function spreadFile(createFile?: () => TargetFile) {
     write: () => {},
     truncate: (byteCount) => calls.push(`truncate ${byteCount}`),
     setMetadata: () => [],
-    commit: () => calls.push('commit'),
+    commit: () => {
+      calls.push('commit')
+      return []
+    },
     discard: () => calls.push('discard'),
   }
   const clock = { monotonicMs: () => 0 }
@@ -29,7 +32,7 @@ function spreadFile(createFile?: () => TargetFile) {
   const entry = { size: 2, mode: 0o600, mtime: { seconds: 0, nanoseconds: 0 }, uid: 0, gid: 0 }
   const task = { entry, path: 'f', state: 'pending', replaces: false } as unknown as FileTask
   const open: OpenSpreadFiles = new Set()
-  const spread = new SpreadFile(context, task, open)
+  const spread = new SpreadFile(context, task, { open, xattrs: [] })
   for (let row = 0; row < 2; row++) spread.expectRow()
   spread.seal()
   return { calls, open, reporter, spread, task }

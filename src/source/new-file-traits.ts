@@ -1,0 +1,54 @@
+/**
+ * What a file has that is made in a directory, looked at once per directory. It is only relied on
+ * where nobody else can change it meanwhile: in a directory that is ours and that others cannot
+ * write to. Elsewhere its owner could hand every new file to a group or an ACL of his choice.
+ */
+
+import { fstatSync } from 'node:fs'
+import type { Directory, NewFileTraits } from './directory-handles.ts'
+import { libc } from './libc.ts'
+import { libcSet } from './libc-set.ts'
+import { errorCode } from './system-error.ts'
+import { DEFAULT_ACL, isUnsupported } from './target-xattrs.ts'
+
+/**
+ * File systems that are known to have files without a name, and that report a failed write by
+ * `write`: the name comes before the file is closed, so closing must have nothing more to say.
+ */
+const FILE_SYSTEMS: ReadonlySet<number> = new Set([
+  0x0102_1994, // tmpfs
+  0xef53, // ext2, ext3, ext4
+  0x5846_5342, // xfs
+  0x9123_683e, // btrfs
+])
+
+const GUARDED: NewFileTraits = { canBeUnnamed: false, origin: 'inheriting', owner: undefined }
+
+export function newFileTraits(directory: Directory): NewFileTraits {
+  directory.traits ??= look(directory)
+  return directory.traits
+}
+
+function look(directory: Directory): NewFileTraits {
+  const { descriptor } = directory
+  if (descriptor < 0) return GUARDED
+  const fileSystem = libc()?.fileSystem(descriptor)
+  const canBeUnnamed = fileSystem !== undefined && FILE_SYSTEMS.has(fileSystem)
+  // By the descriptor, which is of O_PATH: it tells the mode, and is not asked for the way.
+  const { uid, mode } = fstatSync(descriptor)
+  const isOurs = uid === process.geteuid?.() && (mode & 0o022) === 0
+  if (!isOurs || hasDefaultAcl(directory)) return { ...GUARDED, canBeUnnamed }
+  return { canBeUnnamed, origin: 'new', owner: undefined }
+}
+
+function hasDefaultAcl(directory: Directory): boolean {
+  const c = libcSet()
+  if (c === undefined) return false
+  try {
+    return c.byPath.get(`${directory.prefix}.`, DEFAULT_ACL, '') !== undefined
+  } catch (error) {
+    if (isUnsupported(error)) return false
+    if (errorCode(error) === undefined) throw error
+    return true
+  }
+}
