@@ -22,8 +22,8 @@ export interface NewFileTraits {
   readonly canBeUnnamed: boolean
   /** What it has without being asked. `inheriting` if others can change what that is. */
   readonly origin: Origin
-  /** Whom it belongs to; undefined if others can change that. */
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined
+  /** Whom it belongs to, and what its mode is cut by; undefined if others can change that. */
+  readonly given: { readonly uid: number; readonly gid: number; readonly umask: number } | undefined
 }
 
 /** A directory that can be used until the next call of `reach`. */

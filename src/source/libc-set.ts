@@ -15,6 +15,8 @@ export interface XattrCalls<Subject> {
   list(subject: Subject, shown: ByteString): ByteString[]
   /** Undefined if there is none of this name. */
   get(subject: Subject, name: ByteString, shown: ByteString): Uint8Array | undefined
+  /** Whether there is one of this name, whatever its value. */
+  has(subject: Subject, name: ByteString, shown: ByteString): boolean
   set(subject: Subject, name: ByteString, value: Uint8Array, shown: ByteString): void
   /** One that is not there is fine. */
   remove(subject: Subject, name: ByteString, shown: ByteString): void
@@ -99,6 +101,8 @@ function bind(library: Library, errno: () => number): LibcSet {
   }
 }
 
+const EMPTY = Buffer.alloc(0)
+
 type Subject = number | ByteString
 type CSubject = number | Buffer
 
@@ -152,6 +156,12 @@ function bindXattrs<S extends Subject>(
     get(subject, name, shown) {
       const read = (into: Buffer) => get(native(subject), cString(name), into, into.length)
       return growing(read, ENODATA, ['getxattr', shown])
+    },
+    has(subject, name, shown) {
+      if (get(native(subject), cString(name), EMPTY, 0) >= 0) return true
+      const code = errno()
+      if (code === ENODATA) return false
+      throw errnoError(code, 'getxattr', shown)
     },
     set(subject, name, value, shown) {
       const result = set(native(subject), cString(name), value, value.length, 0)

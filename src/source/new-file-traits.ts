@@ -4,7 +4,7 @@
  * write to. Elsewhere its owner could hand every new file to a group or an ACL of his choice.
  */
 
-import { fstatSync } from 'node:fs'
+import { fstatSync, readFileSync } from 'node:fs'
 import type { Directory, NewFileTraits } from './directory-handles.ts'
 import { libc } from './libc.ts'
 import { libcSet } from './libc-set.ts'
@@ -22,7 +22,11 @@ const FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x9123_683e, // btrfs
 ])
 
-const GUARDED: NewFileTraits = { canBeUnnamed: false, origin: 'inheriting', owner: undefined }
+const GUARDED: NewFileTraits = {
+  canBeUnnamed: false,
+  origin: 'inheriting',
+  given: undefined,
+}
 
 export function newFileTraits(directory: Directory): NewFileTraits {
   directory.traits ??= look(directory)
@@ -34,18 +38,31 @@ function look(directory: Directory): NewFileTraits {
   if (descriptor < 0) return GUARDED
   const fileSystem = libc()?.fileSystem(descriptor)
   const canBeUnnamed = fileSystem !== undefined && FILE_SYSTEMS.has(fileSystem)
-  // By the descriptor, which is of O_PATH: it tells the mode, and is not asked for the way.
-  const { uid, mode } = fstatSync(descriptor)
+  const { uid, gid, mode } = fstatSync(descriptor)
   const isOurs = uid === process.geteuid?.() && (mode & 0o022) === 0
   if (!isOurs || hasDefaultAcl(directory)) return { ...GUARDED, canBeUnnamed }
-  return { canBeUnnamed, origin: 'new', owner: undefined }
+  // In a directory of our own group, setgid or not, a file is of that group.
+  const isOfOurGroup = gid === process.getegid?.()
+  const given = isOfOurGroup && canBeUnnamed ? { uid, gid, umask: umask() } : undefined
+  return { canBeUnnamed, origin: 'new', given }
+}
+
+let ownUmask: number | undefined
+
+/** Node's own way to ask sets it for a moment, for all threads. What is not known takes every bit. */
+function umask(): number {
+  if (ownUmask === undefined) {
+    const line = /^Umask:\s*([0-7]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))
+    ownUmask = Number.parseInt(line?.[1] ?? '777', 8)
+  }
+  return ownUmask
 }
 
 function hasDefaultAcl(directory: Directory): boolean {
   const c = libcSet()
   if (c === undefined) return false
   try {
-    return c.byPath.get(`${directory.prefix}.`, DEFAULT_ACL, '') !== undefined
+    return c.byPath.has(`${directory.prefix}.`, DEFAULT_ACL, '')
   } catch (error) {
     if (isUnsupported(error)) return false
     if (errorCode(error) === undefined) throw error

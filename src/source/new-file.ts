@@ -113,14 +113,14 @@ export class NewFile implements TargetFile {
 
   setMetadata(metadata: TargetMetadata): readonly MetadataFailure[] {
     const descriptor = this.#open()
-    const { flags = 0 } = metadata
+    const { flags = 0, ...others } = metadata
     if (flags !== 0 && this.#flags === undefined && hasDescriptorPaths()) {
       const second = openSync(descriptorPath(descriptor), constants.O_RDONLY)
       this.#flags = { flags, descriptor: second }
     }
     const directory = this.#access.reach(parentOf(this.#path))
     const { origin } = newFileTraits(directory)
-    return setByDescriptor(descriptor, metadata, { shown: this.#path, origin })
+    return setByDescriptor(descriptor, others, { shown: this.#path, origin })
   }
 
   commit({ overwrite }: CommitOptions): readonly MetadataFailure[] {

@@ -284,9 +284,10 @@ class NodeTarget implements Target {
     path: ByteString,
     expected: Exclude<EntryType, 'file' | 'other'>,
     metadata: TargetMetadata,
+    { isNew }: { readonly isNew: boolean } = { isNew: false },
   ): readonly MetadataFailure[] {
     try {
-      return this.#setMetadata(path, expected, metadata)
+      return this.#setMetadata(path, expected, metadata, isNew)
     } catch (error) {
       throw errorAbout(path, error)
     }
@@ -296,12 +297,14 @@ class NodeTarget implements Target {
     path: ByteString,
     expected: EntryType,
     metadata: TargetMetadata,
+    isNew: boolean,
   ): readonly MetadataFailure[] {
-    const options = { shown: path, origin: 'existing' } as const
     if (path === '' && expected === 'directory') {
-      return setByDescriptor(this.rootFd, metadata, options)
+      return setByDescriptor(this.rootFd, metadata, { shown: path, origin: 'existing' })
     }
     const { directory, name } = this.#place(path)
+    const origin = isNew ? newFileTraits(directory).origin : 'existing'
+    const options = { shown: path, origin }
     const { mode: _mode, ...withoutMode } = metadata
     const settable = expected === 'symlink' ? withoutMode : metadata
     if (directory.descriptor < 0) {
@@ -311,7 +314,7 @@ class NodeTarget implements Target {
       return setHere(at, settable, options)
     }
     if (expected === 'directory') {
-      const failures = setOfDirectory(directory.path(name), settable, path)
+      const failures = setOfDirectory(directory.path(name), settable, options)
       if (failures !== undefined) return failures
     }
     // A descriptor of the entry itself, link or not: what has been checked is what is changed.

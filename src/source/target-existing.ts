@@ -9,7 +9,7 @@ import { type OpenRegularFile, openRegularFile, sourceStat } from './node-source
 import type { EntryType, SourceStat } from './source-files.ts'
 import { systemError } from './system-error.ts'
 import type { ExistingFile, MetadataFailure, TargetMetadata } from './target-files.ts'
-import { attempted, setByDescriptor } from './target-metadata.ts'
+import { attempted, setByDescriptor, type SetOptions } from './target-metadata.ts'
 
 const BIGINT = { bigint: true } as const
 
@@ -17,7 +17,7 @@ const BIGINT = { bigint: true } as const
 export function setOfDirectory(
   at: NativePath,
   metadata: TargetMetadata,
-  shown: ByteString,
+  options: SetOptions,
 ): readonly MetadataFailure[] | undefined {
   let descriptor: number
   try {
@@ -26,7 +26,7 @@ export function setOfDirectory(
     return undefined // By a path it may work; if not, that says why.
   }
   try {
-    return setByDescriptor(descriptor, metadata, { shown, origin: 'existing' })
+    return setByDescriptor(descriptor, metadata, options)
   } finally {
     closeSync(descriptor)
   }

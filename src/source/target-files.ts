@@ -124,12 +124,13 @@ export interface Target {
   /**
    * Sets metadata of what is at `path` and is no regular file: those have it set through their
    * descriptor. EINVAL, and nothing done, if what is there is not of type `expected`. The mode of
-   * a symlink is not set: Linux has none.
+   * a symlink is not set: Linux has none. `isNew` if it was made by this target and had none set.
    */
   setMetadata(
     path: ByteString,
     expected: Exclude<EntryType, 'file' | 'other'>,
     metadata: TargetMetadata,
+    options?: { readonly isNew: boolean },
   ): readonly MetadataFailure[]
   /**
    * Sets the flags of a regular file with these times and owner: one that somebody has put in its

@@ -13,7 +13,7 @@ import type { LibcSet, XattrCalls } from './libc-set.ts'
 import { nativePath } from './native-path.ts'
 import { errorAbout, errorCode, systemError } from './system-error.ts'
 import type { MetadataFailure, TargetMetadata, WantedXattrs } from './target-files.ts'
-import { type Origin, setXattrs } from './target-xattrs.ts'
+import { type Origin, removeInherited, setXattrs } from './target-xattrs.ts'
 
 /** The calls for one way of naming a file: by descriptor, by path, or by path of a link itself. */
 interface Calls<Subject> {
@@ -63,9 +63,12 @@ const BY_LINK_PATH: Calls<ByteString> = {
 export interface SetOptions {
   readonly shown: ByteString
   readonly origin: Origin
+  /** It has the owner, or the mode, already. */
+  readonly hasOwner?: boolean
+  readonly hasMode?: boolean
 }
 
-/** The descriptor must not be of O_PATH. Flags are set of what exists; of what is new, by `commit`. */
+/** The descriptor must not be of O_PATH. Flags are set last. */
 export function setByDescriptor(
   descriptor: number,
   metadata: TargetMetadata,
@@ -73,7 +76,7 @@ export function setByDescriptor(
 ): readonly MetadataFailure[] {
   const { shown, origin } = options
   const { flags } = metadata
-  if (flags === undefined || origin !== 'existing') {
+  if (flags === undefined || (flags === 0 && origin !== 'existing')) {
     return set(BY_DESCRIPTOR, descriptor, metadata, options)
   }
   const lifting = attempted('flags', shown, () => void liftFlagsOf(descriptor, shown))
@@ -126,7 +129,7 @@ function set<Subject>(
   calls: Calls<Subject>,
   subject: Subject,
   metadata: TargetMetadata,
-  { shown, origin }: SetOptions,
+  { shown, origin, hasOwner = false, hasMode = false }: SetOptions,
 ): readonly MetadataFailure[] {
   let failures: MetadataFailure[] | undefined
   function attempt(what: MetadataFailure['what'], action: () => void): void {
@@ -141,10 +144,13 @@ function set<Subject>(
   }
 
   const { uid, gid, mode, xattrs } = metadata
-  if (uid !== undefined || gid !== undefined) {
+  if (!hasOwner && (uid !== undefined || gid !== undefined)) {
     attempt('owner', () => setOwner(calls, subject, uid ?? -1, gid ?? -1))
   }
   const isForeign = failures !== undefined
+  if (origin === 'inheriting') {
+    attempt('xattrs', () => removeInherited(calls.xattrs, subject, shown))
+  }
   if (xattrs !== undefined && !(origin === 'new' && xattrs.list.length === 0)) {
     attempt('xattrs', () => {
       const settable = isForeign ? harmless(xattrs) : xattrs
@@ -154,7 +160,7 @@ function set<Subject>(
       }
     })
   }
-  if (mode !== undefined) {
+  if (!hasMode && mode !== undefined) {
     attempt('mode', () => {
       // The right to act as the owner is not given away to a file that belongs to somebody else.
       calls.chmod(subject, isForeign ? mode & 0o1777 : mode)

@@ -54,7 +54,7 @@ export function setXattrs<Subject>(
   { origin, shown }: { readonly origin: Origin; readonly shown: ByteString },
 ): void {
   const wanted = list.filter(([name]) => selects(name))
-  if (wanted.length === 0 && origin === 'new') return
+  if (wanted.length === 0 && origin !== 'existing') return
   const c = libcSet()
   if (c === undefined) {
     if (wanted.length === 0) return
@@ -79,6 +79,21 @@ export function setXattrs<Subject>(
   if (failures.length > 0) throw failures[0]
 }
 
+/** What is new has no ACL but what is wanted for it, not even one that nobody asked to restore. */
+export function removeInherited<Subject>(
+  callsOf: (c: NonNullable<ReturnType<typeof libcSet>>) => XattrCalls<Subject>,
+  subject: Subject,
+  shown: ByteString,
+): void {
+  const c = libcSet()
+  if (c === undefined) return
+  try {
+    for (const name of [ACCESS_ACL, DEFAULT_ACL]) callsOf(c).remove(subject, name, shown)
+  } catch (error) {
+    if (!isUnsupported(error)) throw error
+  }
+}
+
 function removeOthers<Subject>(
   calls: XattrCalls<Subject>,
   subject: Subject,
@@ -90,10 +105,9 @@ function removeOthers<Subject>(
   },
 ): void {
   const { wanted, selects, origin, shown } = options
-  if (origin === 'new') return
+  if (origin !== 'existing') return
   try {
-    const names = origin === 'inheriting' ? [ACCESS_ACL] : calls.list(subject, shown)
-    for (const name of names) {
+    for (const name of calls.list(subject, shown)) {
       if (!isRemovable(name) || !selects(name) || wanted.some(([own]) => own === name)) continue
       calls.remove(subject, name, shown)
     }

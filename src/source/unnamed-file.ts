@@ -15,10 +15,7 @@ import { newFileTraits } from './new-file-traits.ts'
 
 /** Without O_DIRECTORY, which is not the same number everywhere. */
 const O_TMPFILE_BIT = 0o20000000
-const CREATE = {
-  flags: constants.O_WRONLY | constants.O_DIRECTORY | O_TMPFILE_BIT,
-  mode: 0o600,
-} as const
+const CREATE_FLAGS = constants.O_WRONLY | constants.O_DIRECTORY | O_TMPFILE_BIT
 
 export interface UnnamedFileOptions {
   readonly directory: Directory
@@ -39,9 +36,12 @@ export function writeUnnamedFile(
   const { directory, name, bytes, metadata, shown } = options
   const c = libc()
   if (c === undefined) return undefined
+  const { origin, given } = newFileTraits(directory)
+  const hasMode = given !== undefined && canBeMadeWith(metadata, given.umask)
+  const mode = hasMode ? (metadata.mode ?? 0o600) : 0o600
   let descriptor: number
   try {
-    descriptor = c.openat(directory.descriptor, '.', { ...CREATE, path: shown })
+    descriptor = c.openat(directory.descriptor, '.', { flags: CREATE_FLAGS, mode, path: shown })
   } catch {
     return undefined // The way by a name says why, or works.
   }
@@ -49,7 +49,9 @@ export function writeUnnamedFile(
     writeFully(descriptor, bytes, { offset: 0, length: bytes.byteLength, position: 0 })
     const failures = setByDescriptor(descriptor, metadata, {
       shown,
-      origin: newFileTraits(directory).origin,
+      origin,
+      hasOwner: given !== undefined && isOwner(metadata, given),
+      hasMode,
     })
     try {
       c.link(descriptor, directory.descriptor, name, shown)
@@ -63,4 +65,17 @@ export function writeUnnamedFile(
   } finally {
     c.close(descriptor, shown)
   }
+}
+
+/** Nobody sees the file before it has its name, so it may have its mode from the start. */
+function canBeMadeWith({ mode = 0o600, xattrs }: TargetMetadata, umask: number): boolean {
+  // A later change of owner takes setuid away, and an ACL brings a mode of its own.
+  return (mode & (0o7000 | umask)) === 0 && (xattrs === undefined || xattrs.list.length === 0)
+}
+
+function isOwner(
+  { uid, gid }: TargetMetadata,
+  given: { readonly uid: number; readonly gid: number },
+): boolean {
+  return (uid === undefined || uid === given.uid) && (gid === undefined || gid === given.gid)
 }

@@ -195,7 +195,13 @@ export class Directories {
     }
   }
 
-  async #setMetadata({ path, entry, isSelected, before }: RestoredDirectory): Promise<void> {
+  async #setMetadata({
+    path,
+    entry,
+    isSelected,
+    isFinished,
+    before,
+  }: RestoredDirectory): Promise<void> {
     const { options, reporter, target } = this.#context
     if (entry === undefined || this.#isDry || target === undefined) return
     const isOurs =
@@ -203,7 +209,9 @@ export class Directories {
     if (isOurs) {
       const xattrs = await wantedXattrs(this.#context, { path, entry })
       const metadata = targetMetadata(this.#context, entry, xattrs)
-      reportUnset(reporter, path, target.setMetadata(path, 'directory', metadata))
+      const isNew = before === undefined && !isFinished
+      const failures = target.setMetadata(path, 'directory', metadata, { isNew })
+      reportUnset(reporter, path, failures)
       return
     }
     // It was opened up to be worked in.

@@ -42,7 +42,7 @@ export function restoreSpecial(context: RestoreContext, task: SpecialTask): void
   if (!options.dryRun && target !== undefined) {
     if (!isThere) make(target, { path, entry, overwrite: isUpdate }, type)
     const metadata = targetMetadata(context, entry, inlineXattrs(entry))
-    reportUnset(reporter, path, target.setMetadata(path, type, metadata))
+    reportUnset(reporter, path, target.setMetadata(path, type, metadata, { isNew: !isThere }))
   }
   if (isThere) reporter.keep(path, 0)
   else reporter.restored(path, isUpdate)
