@@ -8,8 +8,13 @@ import { assertComponent, CheckedPaths, DirectoryHandles, parentOf } from './dir
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
 import { liftFlags } from './inode-flags.ts'
 import { libc } from './libc.ts'
-import { descriptorPath, hasDescriptorPaths, nativePath, O_PATH } from './native-path.ts'
-import { withNativePath } from './native-path.ts'
+import {
+  descriptorPath,
+  hasDescriptorPaths,
+  nativePath,
+  O_PATH,
+  withNativePath,
+} from './native-path.ts'
 import { NewFile, type Temporary, TemporaryNames, writeFully } from './new-file.ts'
 import { listNames, sourceStat } from './node-source-files.ts'
 import { removeTree } from './remove-tree.ts'

@@ -32,6 +32,14 @@ export interface RestoredDirectory {
   isFinished: boolean
 }
 
+/** A file system that takes two names for one: what is in one directory is not for the other. */
+function nameIsTaken(): CairnError {
+  return new CairnError(
+    'CAIRN_INCOMPLETE',
+    'cannot restore directory: its name is that of another one on this file system',
+  )
+}
+
 export class Directories {
   readonly #context: RestoreContext
   readonly #selection: Selection
@@ -100,6 +108,7 @@ export class Directories {
       const isThere = directory.before !== undefined
       directory.state = isThere ? 'existing' : 'created'
       if (!this.#isDry) directory.state = target?.makeDirectory(directory.path) ?? 'created'
+      if (directory.state === 'existing' && !isThere) throw nameIsTaken()
       if (directory.state === 'existing' && target !== undefined) this.#look(directory, target)
     } catch (error) {
       directory.state = 'refused'
