@@ -67,7 +67,7 @@ function look(directory) {
     const path = join(directory, name)
     try {
       if (fs.lstatSync(path).isDirectory()) look(path)
-      else { fs.closeSync(fs.openSync(path)); if (name.startsWith('secret')) seen.add(path) }
+      else { fs.closeSync(fs.openSync(path)); seen.add(path) }
     } catch {}
   }
 }
@@ -82,8 +82,8 @@ test.skipIf(!isRoot)(
     const box = await newRepository()
     for (let f = 0; f < 300; f++) {
       chmodSync(box.write(`d${f % 5}/secret-${f}`, Buffer.alloc(1 + f * 700, f)), 0o600)
-      chmodSync(box.write(`d${f % 5}/public-${f}`), 0o644)
     }
+    chmodSync(join(box.source, 'a.txt'), 0o600)
     for (let d = 0; d < 5; d++) chmodSync(join(box.source, `d${d}`), 0o755)
     chmodSync(box.write('d1/secret-large', Buffer.alloc(30 << 20, 7)), 0o600)
     await box.succeed(['backup', '-q', box.source])
@@ -109,7 +109,6 @@ test.skipIf(!isRoot)(
     await new Promise((resolve) => observer.once('close', resolve))
     expect(said).toBe('ready[]')
     expect(statSync(join(target, 'd1/secret-large')).mode & 0o777).toBe(0o600)
-    expect(statSync(join(target, 'd1/public-1')).mode & 0o777).toBe(0o644)
   },
 )
 
