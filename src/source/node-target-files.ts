@@ -8,13 +8,7 @@ import { assertComponent, CheckedPaths, DirectoryHandles, parentOf } from './dir
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
 import { liftFlags } from './inode-flags.ts'
 import { libc } from './libc.ts'
-import {
-  descriptorPath,
-  hasDescriptorPaths,
-  nativePath,
-  O_PATH,
-  withNativePath,
-} from './native-path.ts'
+import { descriptorPath, hasDescriptorPaths, nativePath, O_PATH } from './native-path.ts'
 import { NewFile, type Temporary, TemporaryNames, writeFully } from './new-file.ts'
 import { listNames, sourceStat } from './node-source-files.ts'
 import { removeTree } from './remove-tree.ts'
@@ -26,6 +20,7 @@ import { openExistingFile, requireType, setFlagsOfFile, setOfDirectory } from '.
 import { setByDescriptor, setByLinkPath, setByPath } from './target-metadata.ts'
 import { giveName, removeTemporary } from './target-names.ts'
 import { newFileTraits } from './new-file-traits.ts'
+import { openRoot } from './target-root.ts'
 import { writeUnnamedFile } from './unnamed-file.ts'
 
 export interface NodeTargetOptions {
@@ -45,18 +40,6 @@ export function nodeTargetFiles(options: NodeTargetOptions): TargetFiles {
   return {
     openTarget: (root) => openAt(openRoot(root), root, true),
     attachTarget: (rootFd, rootPath) => openAt(rootFd, rootPath, false),
-  }
-}
-
-/** The root is the user's own choice: a link on the way to it is followed. */
-function openRoot(root: ByteString): number {
-  try {
-    return withNativePath(root, (native) => {
-      mkdirSync(native, { recursive: true, mode: 0o700 })
-      return openSync(native, constants.O_RDONLY | constants.O_DIRECTORY)
-    })
-  } catch (error) {
-    throw errorAbout(root, error)
   }
 }
 

@@ -195,3 +195,17 @@ test('a dry run prints the plan, and writes nothing', async () => {
       .sort()
   expect(actions(plan.stdout)).toEqual(actions(done.stdout))
 })
+
+test('M14: names cannot give orders to the terminal', async () => {
+  const box = await newRepository()
+  box.write('\x1b[2J\x1b]0;owned\x07\n/fake line', 'x')
+  await box.succeed(['backup', '-q', box.source])
+  for (const more of [['-vv'], ['--dry-run'], ['--json', '-vv']]) {
+    const target = join(box.path, `target${more[0]}`)
+    const args = ['restore', `latest:${box.source}`, '-t', target, ...more]
+    const { stdout, stderr } = await box.succeed(args)
+    expect(stdout).toContain('2J')
+    expect(stdout + stderr).not.toContain('\x1b')
+    expect(stdout).not.toMatch(/^\/fake/m)
+  }
+})

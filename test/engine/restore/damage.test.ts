@@ -121,7 +121,7 @@ describe.each([0, 2])('restoreSnapshot() of damaged data with %i threads', (thre
 })
 
 describe('restoreSnapshot() of data that is not what it says', () => {
-  test('R6: a blob stored under the id of another is never written (P2)', async () => {
+  test('R6 M17: a blob stored under the id of another is never written (P2)', async () => {
     const builder = await RepositoryBuilder.create({ verify: false })
     const right = Buffer.from('what belongs there')
     const wrong = Buffer.from('what stands there.')
