@@ -9,6 +9,7 @@ import type { Directory, NewFileTraits } from './directory-handles.ts'
 import { libc } from './libc.ts'
 import { libcSet } from './libc-set.ts'
 import { errorCode } from './system-error.ts'
+import type { TargetMetadata } from './target-files.ts'
 import { DEFAULT_ACL, isUnsupported } from './target-xattrs.ts'
 
 /**
@@ -68,4 +69,10 @@ function hasDefaultAcl(directory: Directory): boolean {
     if (errorCode(error) === undefined) throw error
     return true
   }
+}
+
+/** Whether what is made in the directory belongs to whom it should. */
+export function hasOwner({ uid, gid }: TargetMetadata, given: NewFileTraits['given']): boolean {
+  if (given === undefined) return false
+  return (uid === undefined || uid === given.uid) && (gid === undefined || gid === given.gid)
 }

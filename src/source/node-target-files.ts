@@ -19,7 +19,7 @@ import type { TargetFile, TargetFiles, TargetMetadata } from './target-files.ts'
 import { openExistingFile, requireType, setFlagsOfFile, setOfDirectory } from './target-existing.ts'
 import { setByDescriptor, setByLinkPath, setByPath } from './target-metadata.ts'
 import { giveName, removeTemporary } from './target-names.ts'
-import { newFileTraits } from './new-file-traits.ts'
+import { hasOwner, newFileTraits } from './new-file-traits.ts'
 import { openRoot } from './target-root.ts'
 import { writeUnnamedFile } from './unnamed-file.ts'
 
@@ -291,8 +291,12 @@ class NodeTarget implements Target {
       return setByDescriptor(this.rootFd, metadata, { shown: path, origin: 'existing' })
     }
     const { directory, name } = this.#place(path)
-    const origin = isNew ? newFileTraits(directory).origin : 'existing'
-    const options = { shown: path, origin }
+    const traits = isNew ? newFileTraits(directory) : undefined
+    const options = {
+      shown: path,
+      origin: traits?.origin ?? 'existing',
+      hasOwner: hasOwner(metadata, traits?.given),
+    } as const
     const { mode: _mode, ...withoutMode } = metadata
     const settable = expected === 'symlink' ? withoutMode : metadata
     if (directory.descriptor < 0) {

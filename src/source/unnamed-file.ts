@@ -11,7 +11,7 @@ import { writeFully } from './new-file.ts'
 import { errorAbout, errorCode } from './system-error.ts'
 import type { MetadataFailure, TargetMetadata } from './target-files.ts'
 import { setByDescriptor } from './target-metadata.ts'
-import { newFileTraits } from './new-file-traits.ts'
+import { hasOwner, newFileTraits } from './new-file-traits.ts'
 
 /** Without O_DIRECTORY, which is not the same number everywhere. */
 const O_TMPFILE_BIT = 0o20000000
@@ -50,7 +50,7 @@ export function writeUnnamedFile(
     const failures = setByDescriptor(descriptor, metadata, {
       shown,
       origin,
-      hasOwner: given !== undefined && isOwner(metadata, given),
+      hasOwner: hasOwner(metadata, given),
       hasMode,
     })
     try {
@@ -71,11 +71,4 @@ export function writeUnnamedFile(
 function canBeMadeWith({ mode = 0o600, xattrs }: TargetMetadata, umask: number): boolean {
   // A later change of owner takes setuid away, and an ACL brings a mode of its own.
   return (mode & (0o7000 | umask)) === 0 && (xattrs === undefined || xattrs.list.length === 0)
-}
-
-function isOwner(
-  { uid, gid }: TargetMetadata,
-  given: { readonly uid: number; readonly gid: number },
-): boolean {
-  return (uid === undefined || uid === given.uid) && (gid === undefined || gid === given.gid)
 }
