@@ -13,10 +13,11 @@ import { errorCode, systemError } from './system-error.ts'
 const BLOCKING_FLAGS = 0x10 | 0x20
 
 /**
- * What a restore sets: secrm, unrm, compr, sync, immutable, append, nodump, noatime, journal-data,
- * notail, dirsync, topdir, nocow, projinherit. The others tell of the file system's own business.
+ * FORMAT.md 12, key 19: compressed, synchronous, immutable, append-only, nodump, noatime, never
+ * compressed, journalled, notail, dirsync, topdir, nocow. The others tell of the file system's own
+ * business.
  */
-const RESTORED_FLAGS = 0x2083_c0ff
+const RESTORED_FLAGS = 0x0083_c4fc
 
 export function isBlocking(flags: number): boolean {
   return (flags & BLOCKING_FLAGS) !== 0

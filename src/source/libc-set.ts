@@ -47,7 +47,7 @@ export function libcSet(): LibcSet | undefined {
   if (!isTried) {
     isTried = true
     try {
-      const opened = cLibrary()
+      const opened = process.platform === 'linux' ? cLibrary() : undefined
       if (opened !== undefined) loaded = bind(opened.library, () => opened.koffi.errno())
     } catch {
       // No koffi for this machine, or a library without these calls.

@@ -80,28 +80,28 @@ export function libc(): Libc | undefined {
 let isTried = false
 let loaded: Libc | undefined
 
-type Koffi = typeof import('koffi')
+export type Koffi = typeof import('koffi')
 export type Library = ReturnType<Koffi['load']>
 
-/** The library and what binds it, or undefined. Throws if koffi cannot be loaded. */
-export function cLibrary(): { readonly koffi: Koffi; readonly library: Library } | undefined {
+function load(): Libc | undefined {
   if (process.platform !== 'linux') return undefined
+  try {
+    const opened = cLibrary()
+    return opened && bind(opened.koffi, opened.library)
+  } catch {
+    // No prebuilt koffi for this machine, or a C library that lacks even futimens.
+  }
+  return undefined
+}
+
+/** The library and what binds it, or undefined where it is not known. Throws if there is no koffi. */
+export function cLibrary(): { readonly koffi: Koffi; readonly library: Library } | undefined {
   const koffi = createRequire(import.meta.url)('koffi') as Koffi
   for (const name of LIBRARY_NAMES[process.arch] ?? []) {
     const library = openLibrary(koffi, name)
     if (library !== undefined) return { koffi, library }
   }
   return undefined
-}
-
-function load(): Libc | undefined {
-  try {
-    const opened = cLibrary()
-    return opened && bind(opened.koffi, opened.library)
-  } catch {
-    // No prebuilt koffi for this machine, or a C library that lacks even futimens.
-    return undefined
-  }
 }
 
 function openLibrary(koffi: Koffi, name: string): Library | undefined {
