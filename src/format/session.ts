@@ -7,6 +7,7 @@ import { readTime, writeTime } from './cbor-time.ts'
 import type { Time } from './tree.ts'
 
 const SESSION_ID_BYTES = 16
+const AUTHOR_ID_BYTES = 8
 
 export const SESSION_ROLE = { writer: 0, pruner: 1 } as const
 export const MARK_PHASE = { mark: 0, sweep: 1 } as const
@@ -35,13 +36,19 @@ export interface Forgotten {
   readonly replacement: Uint8Array
   /** The body of the snapshot, so that it can be written again; may be empty. */
   readonly body: Uint8Array
+  /** The author of the snapshot, 8 bytes; empty without a body. */
+  readonly author: Uint8Array
+  /** The AEAD of the body's sealed part; 0 without a body. */
+  readonly aead: number
 }
 
 export interface Tombstone {
   readonly forgotten: readonly Forgotten[]
   readonly time: Time
-  /** Logical ids of the tombstones known when this was written. */
+  /** Logical ids of the tombstones that were there when this was written. */
   readonly known: readonly Uint8Array[]
+  /** Logical ids of the tombstones that this one takes the place of. */
+  readonly merged: readonly Uint8Array[]
 }
 
 function writeTimeAt(out: CborWriter, key: number, time: Time): void {
@@ -156,21 +163,42 @@ export function decodeMark(body: Uint8Array): Mark {
   return draft
 }
 
+function writeIds(out: CborWriter, ids: readonly Uint8Array[]): void {
+  out.array(ids.length)
+  for (const id of ids) out.bytes(id)
+}
+
+function readIds(reader: CborReader): Uint8Array[] {
+  return Array.from({ length: reader.array() }, () => reader.bytes(ID_BYTES, ID_BYTES))
+}
+
+function readForgotten(reader: CborReader): Forgotten {
+  reader.array(5)
+  const snapshot = reader.bytes(ID_BYTES, ID_BYTES)
+  const replacement = reader.bytes(ID_BYTES)
+  const body = reader.bytes()
+  const author = reader.bytes(AUTHOR_ID_BYTES)
+  return { snapshot, replacement, body, author, aead: reader.unsigned(255) }
+}
+
 export function encodeTombstone(tombstone: Tombstone): Uint8Array {
   const out = new CborWriter(1024)
-  writeHead(out, 4)
+  writeHead(out, 5)
   out.integer(1)
   out.array(tombstone.forgotten.length)
   for (const item of tombstone.forgotten) {
-    out.array(3)
+    out.array(5)
     out.bytes(item.snapshot)
     out.bytes(item.replacement)
     out.bytes(item.body)
+    out.bytes(item.author)
+    out.integer(item.aead)
   }
   writeTimeAt(out, 2, tombstone.time)
   out.integer(3)
-  out.array(tombstone.known.length)
-  for (const id of tombstone.known) out.bytes(id)
+  writeIds(out, tombstone.known)
+  out.integer(4)
+  writeIds(out, tombstone.merged)
   return out.finish()
 }
 
@@ -179,19 +207,15 @@ export function decodeTombstone(body: Uint8Array): Tombstone {
     forgotten: [],
     time: { seconds: 0, nanoseconds: 0 },
     known: [],
+    merged: [],
   }
   readFields(body, 'tombstone', (reader, key) => {
     if (key === 1) {
-      draft.forgotten = Array.from({ length: reader.array() }, () => {
-        reader.array(3)
-        const snapshot = reader.bytes(ID_BYTES, ID_BYTES)
-        const replacement = reader.bytes(ID_BYTES)
-        return { snapshot, replacement, body: reader.bytes() }
-      })
+      draft.forgotten = Array.from({ length: reader.array() }, () => readForgotten(reader))
     } else if (key === 2) draft.time = readTime(reader)
-    else if (key === 3) {
-      draft.known = Array.from({ length: reader.array() }, () => reader.bytes(ID_BYTES, ID_BYTES))
-    } else return false
+    else if (key === 3) draft.known = readIds(reader)
+    else if (key === 4) draft.merged = readIds(reader)
+    else return false
     return true
   })
   return draft

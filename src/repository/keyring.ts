@@ -146,3 +146,13 @@ export function requireReader(keyring: Keyring, what: string): void {
     )
   }
 }
+
+/** Throws CAIRN_WRONG_SECRET unless the slot may sign tombstones, marks and configs. */
+export function requireAdmin(keyring: Keyring, what: string): void {
+  if (keyring.role !== 'admin') {
+    throw new CairnError(
+      'CAIRN_WRONG_SECRET',
+      `cannot ${what}: this key slot is a ${keyring.role}'s; use an admin key`,
+    )
+  }
+}

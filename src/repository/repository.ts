@@ -23,6 +23,7 @@ import type { Keyring } from './keyring.ts'
 import { ObjectSeal, type OpenedObject } from './objects.ts'
 import { type OpenOptions, type Unlocked, unlockRepository } from './open-repository.ts'
 import { decodeSnapshot, type Snapshot } from './snapshots.ts'
+import { forgottenSnapshots } from './tombstones.ts'
 
 export interface RepositoryParts {
   readonly backend: Backend
@@ -43,6 +44,22 @@ export interface LoadedObject extends OpenedObject {
   readonly byteCount: number
 }
 
+export interface LoadedTombstone {
+  /** Its logical id. */
+  readonly id: Uint8Array
+  readonly name: FileName
+  readonly byteCount: number
+  readonly tombstone: Tombstone
+}
+
+export interface History {
+  readonly tombstones: readonly LoadedTombstone[]
+  /** Those that are not forgotten, each once, oldest first. */
+  readonly snapshots: Snapshot[]
+  /** Files of snapshots that are forgotten: ignored, and removed by the next `forget`. */
+  readonly leftovers: readonly FileName[]
+}
+
 /** How many small files are loaded at a time. */
 const LOADS_AT_ONCE = 16
 
@@ -54,6 +71,21 @@ const KIND_OF_FOLDER = {
   sessions: OBJECT_KIND.session,
 } as const
 export type ObjectFolder = keyof typeof KIND_OF_FOLDER
+
+function decodedOr<T>(
+  onDamage: (file: DamagedFile) => void,
+  kind: FileKind,
+  name: FileName,
+  decode: () => T,
+): T | undefined {
+  try {
+    return decode()
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+    onDamage({ kind, name, error })
+    return undefined
+  }
+}
 
 export class Repository {
   readonly backend: Backend
@@ -128,6 +160,17 @@ export class Repository {
     throw new CairnError(
       'CAIRN_FORMAT_TOO_NEW',
       `cannot write to repository: it needs '${unknown.join("', '")}', which this program does not know; update cairn`,
+    )
+  }
+
+  /** Throws CAIRN_FORMAT_TOO_NEW if this program must not remove anything under the config's features. */
+  requirePrunable(): void {
+    this.requireWritable()
+    const unknown = this.unlocked.config.features.prune
+    if (unknown.length === 0) return
+    throw new CairnError(
+      'CAIRN_FORMAT_TOO_NEW',
+      `cannot remove anything from repository: it needs '${unknown.join("', '")}', which this program does not know; update cairn`,
     )
   }
 
@@ -214,38 +257,44 @@ export class Repository {
   /** All valid tombstones. */
   async tombstones(
     options: Parameters<Repository['loadObjects']>[1] = {},
-  ): Promise<{ readonly id: Uint8Array; readonly tombstone: Tombstone }[]> {
-    const objects = await this.loadObjects('retired', options)
-    return objects.map(({ body, logicalId }) => ({
-      id: logicalId,
-      tombstone: decodeTombstone(body),
-    }))
+  ): Promise<LoadedTombstone[]> {
+    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
+    const tombstones: LoadedTombstone[] = []
+    for (const object of await this.loadObjects('retired', options)) {
+      const { name, logicalId, byteCount, body } = object
+      const tombstone = decodedOr(onDamage, 'retired', name, () => decodeTombstone(body))
+      if (tombstone !== undefined) tombstones.push({ id: logicalId, name, byteCount, tombstone })
+    }
+    return tombstones
+  }
+
+  /** The snapshots that are not forgotten, oldest first. */
+  async snapshots(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<Snapshot[]> {
+    return (await this.history(options)).snapshots
   }
 
   /**
-   * The snapshots that are not forgotten, oldest first. Tombstones are listed before snapshots
-   * (FORMAT.md 17), so that a snapshot re-tagged meanwhile shows at least once.
+   * Tombstones and snapshots. Tombstones are listed before snapshots (FORMAT.md 17), so that a
+   * snapshot re-tagged meanwhile shows at least once.
    */
-  async snapshots(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<Snapshot[]> {
+  async history(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<History> {
     const tombstones = await this.tombstones(options)
-    const forgotten = new Set(
-      tombstones.flatMap(({ tombstone }) => tombstone.forgotten.map((f) => toHex(f.snapshot))),
-    )
+    const forgotten = forgottenSnapshots(tombstones)
     const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
     const snapshots: Snapshot[] = []
+    const leftovers: FileName[] = []
     const seen = new Set<string>()
     for (const object of await this.loadObjects('snapshots', options)) {
       const id = snapshotIdOf(object.logicalId)
+      if (forgotten.has(id)) leftovers.push(object.name)
       if (forgotten.has(id) || seen.has(id)) continue
       seen.add(id)
-      try {
-        snapshots.push(decodeSnapshot(object, this.keyring))
-      } catch (error) {
-        if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-        onDamage({ kind: 'snapshots', name: object.name, error })
-      }
+      const decode = () => decodeSnapshot(object, this.keyring)
+      const snapshot = decodedOr(onDamage, 'snapshots', object.name, decode)
+      if (snapshot !== undefined) snapshots.push(snapshot)
     }
-    return snapshots.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
+    snapshots.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
+    return { tombstones, snapshots, leftovers }
   }
 
   /** Every valid mark and sweep intent. */

@@ -29,6 +29,10 @@ export interface Snapshot {
   /** 16 hex digits. */
   readonly author: string
   readonly envelope: SnapshotEnvelope
+  /** What was signed: the envelope as it is stored. */
+  readonly body: Uint8Array
+  /** The AEAD of the sealed part. */
+  readonly aead: number
   /** Undefined for a key slot that may not read. */
   readonly content: SnapshotContent | undefined
 }
@@ -84,6 +88,8 @@ export function decodeSnapshot(object: LoadedObject, keyring: Keyring): Snapshot
     timeNs: nanosecondsOf(envelope.time),
     author: toHex(object.author.id),
     envelope,
+    body: object.body,
+    aead: object.aead,
     content: openContent(envelope, keyring, object.aead),
   }
 }

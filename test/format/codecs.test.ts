@@ -513,17 +513,21 @@ test('session beats, marks and tombstones', () => {
     snapshot: id,
     replacement: fc.constantFrom(new Uint8Array(0), new Uint8Array(32)),
     body: bytes(0, 50),
+    author: fc.constantFrom(new Uint8Array(0), new Uint8Array(8).fill(5)),
+    aead: fc.nat(2),
   })
   roundTrip(
     fc.record({
       forgotten: fc.array(forgotten, { maxLength: 3 }),
       time,
       known: fc.array(id, { maxLength: 3 }),
+      merged: fc.array(id, { maxLength: 3 }),
     }),
     encodeTombstone,
     (encoded) => {
-      const { known, ...rest } = decodeTombstone(encoded)
-      return { ...rest, known: known.map((one) => new Uint8Array(one)) }
+      const { known, merged, ...rest } = decodeTombstone(encoded)
+      const copied = (ids: readonly Uint8Array[]) => ids.map((one) => new Uint8Array(one))
+      return { ...rest, known: copied(known), merged: copied(merged) }
     },
   )
 })

@@ -42,20 +42,20 @@ export function missingSnapshots({
   return missing
 }
 
-/** A tombstone that another knows may have been merged into it. */
+/** One that was merged into another is not missing. */
 export function missingTombstones({
   snapshots,
   tombstones,
 }: Pick<CheckedObjects, 'snapshots' | 'tombstones'>): Map<string, string> {
   const known = new Set(tombstones.keys())
-  for (const tombstone of tombstones.values()) {
-    for (const id of tombstone.known) known.add(toHex(id))
-  }
+  for (const { merged } of tombstones.values()) for (const id of merged) known.add(toHex(id))
   const missing = new Map<string, string>()
-  for (const { id, envelope } of snapshots) {
-    for (const named of envelope.tombstones.map(toHex)) {
-      if (!known.has(named)) missing.set(named, id)
-    }
+  const claims = [
+    ...[...tombstones].map(([by, tombstone]) => ({ by, names: tombstone.known })),
+    ...snapshots.map(({ id, envelope }) => ({ by: id, names: envelope.tombstones })),
+  ]
+  for (const { by, names } of claims) {
+    for (const named of names.map(toHex)) if (!known.has(named)) missing.set(named, by)
   }
   return missing
 }

@@ -5,10 +5,11 @@ import { checkRepository } from '../../../src/engine/check/check.ts'
 import type { CheckOptions, CheckReport } from '../../../src/engine/check/check-options.ts'
 import { findingText } from '../../../src/engine/check/finding.ts'
 import type { Environment } from '../../../src/engine/environment.ts'
-import { encodeBeat, encodeMark, encodeTombstone } from '../../../src/format/session.ts'
+import { encodeBeat, encodeMark } from '../../../src/format/session.ts'
 import { Repository } from '../../../src/repository/repository.ts'
 import { saveSnapshot, type Snapshot } from '../../../src/repository/snapshots.ts'
 import { timeOf } from '../../../src/repository/time.ts'
+import { forgetSnapshots } from '../../../src/repository/tombstones.ts'
 import { nodeSourceFiles } from '../../../src/source/node-source-files.ts'
 import { nodeTargetFiles } from '../../../src/source/node-target-files.ts'
 import type { Backend, FileKind } from '../../../src/storage/backend.ts'
@@ -113,19 +114,7 @@ export async function snapshotAgain({ repository, backend }: Omit<Fixture, 'snap
 }
 
 export async function forget(repository: Repository, snapshot: Snapshot): Promise<void> {
-  const body = encodeTombstone({
-    forgotten: [
-      {
-        snapshot: Buffer.from(snapshot.id, 'hex'),
-        replacement: new Uint8Array(),
-        body: new Uint8Array(),
-      },
-    ],
-    time: timeOf(repository.clock.wallNs()),
-    known: [],
-  })
-  await repository.saveObject('retired', body)
-  await repository.backend.remove({ kind: 'snapshots', name: snapshot.name })
+  await forgetSnapshots(repository, [{ snapshot }])
 }
 
 export async function addSession(

@@ -1,0 +1,161 @@
+/**
+ * Forgetting snapshots (FORMAT.md 15): a tombstone is durable before what it names is removed, so
+ * that a snapshot never just vanishes. Needs an admin key.
+ */
+
+import { fromHex, toHex } from '../base/bytes.ts'
+import { type FileName, idBytes, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
+import { encodeTombstone, type Forgotten } from '../format/session.ts'
+import { requireAdmin } from './keyring.ts'
+import type { LoadedTombstone, Repository } from './repository.ts'
+import type { Snapshot } from './snapshots.ts'
+import { timeOf } from './time.ts'
+
+/** One tombstone holds about this much, so that an object stays far below its limit. */
+const TOMBSTONE_BYTES_MAX = 4 << 20
+/** Larger ones are left as they are when others are merged. */
+const MERGED_BYTES_MAX = 1 << 20
+const MERGE_ABOVE_COUNT = 64
+
+export interface ForgetItem {
+  readonly snapshot: Snapshot
+  /** What was written in its place: by `tag` and `rewrite`. Must be durable. */
+  readonly replacement?: SnapshotId
+}
+
+function forgottenOf({ snapshot, replacement }: ForgetItem): Forgotten {
+  return {
+    snapshot: idBytes(snapshot.id),
+    replacement: replacement === undefined ? new Uint8Array() : idBytes(replacement),
+    body: snapshot.body,
+    author: fromHex(snapshot.author) ?? new Uint8Array(),
+    aead: snapshot.aead,
+  }
+}
+
+/** What is forgotten: the union of all tombstones. One with a body goes before one without. */
+export function forgottenSnapshots(
+  tombstones: readonly LoadedTombstone[],
+): Map<SnapshotId, Forgotten> {
+  const union = new Map<SnapshotId, Forgotten>()
+  for (const { tombstone } of tombstones) {
+    for (const one of tombstone.forgotten) {
+      const id = snapshotIdOf(one.snapshot)
+      const before = union.get(id)
+      if (before === undefined || before.body.length < one.body.length) union.set(id, one)
+    }
+  }
+  return union
+}
+
+/** In parts of which each fits into one tombstone. */
+function inParts(items: readonly Forgotten[]): Forgotten[][] {
+  const parts: Forgotten[][] = []
+  let byteCount = TOMBSTONE_BYTES_MAX
+  for (const item of items) {
+    const itemBytes = 128 + item.body.length
+    if (byteCount + itemBytes > TOMBSTONE_BYTES_MAX) {
+      parts.push([])
+      byteCount = 0
+    }
+    parts.at(-1)?.push(item)
+    byteCount += itemBytes
+  }
+  return parts
+}
+
+/** Saves tombstones and makes them durable. */
+async function saveTombstones(
+  repository: Repository,
+  items: readonly Forgotten[],
+  names: { readonly known: readonly Uint8Array[]; readonly merged: readonly Uint8Array[] },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const time = timeOf(repository.clock.wallNs())
+  for (const forgotten of inParts(items)) {
+    const body = encodeTombstone({ forgotten, time, ...names })
+    await repository.saveObject('retired', body, signal)
+  }
+  await repository.backend.flush(operation(signal))
+}
+
+function operation(signal: AbortSignal | undefined) {
+  return signal === undefined ? {} : { signal }
+}
+
+/** Throws CAIRN_WRONG_SECRET or CAIRN_FORMAT_TOO_NEW if this key or program may not forget. */
+export function requireForgetting(repository: Repository): void {
+  requireAdmin(repository.keyring, 'forget snapshots')
+  repository.requirePrunable()
+}
+
+/** Forgets snapshots. When it has returned that is durable; their files may be listed a while. */
+export async function forgetSnapshots(
+  repository: Repository,
+  items: readonly ForgetItem[],
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  requireForgetting(repository)
+  if (items.length === 0) return
+  const { signal } = options
+  const known = (await repository.tombstones(options)).map(({ id }) => id)
+  await saveTombstones(repository, items.map(forgottenOf), { known, merged: [] }, signal)
+  await removeSnapshotFiles(
+    repository,
+    items.map(({ snapshot }) => snapshot.name),
+    options,
+  )
+}
+
+/** Removes files of snapshots that are forgotten: nobody may need a tombstone for them any more. */
+export async function removeSnapshotFiles(
+  repository: Repository,
+  names: readonly FileName[],
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  for (const name of names) {
+    await repository.backend.remove({ kind: 'snapshots', name }, operation(signal))
+  }
+  if (names.length > 0) await repository.backend.flush(operation(signal))
+}
+
+/**
+ * Finishes what interrupted runs left, and makes one tombstone of many: files of forgotten snapshots
+ * are removed, small tombstones beyond a number merged. Harmless at any time, beside any other run.
+ */
+export async function tidyTombstones(
+  repository: Repository,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  requireForgetting(repository)
+  const { tombstones, leftovers } = await repository.history(options)
+  await removeSnapshotFiles(repository, leftovers, options)
+  await mergeTombstones(repository, tombstones, options.signal)
+}
+
+async function mergeTombstones(
+  repository: Repository,
+  tombstones: readonly LoadedTombstone[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const small = tombstones.filter(({ byteCount }) => byteCount < MERGED_BYTES_MAX)
+  if (small.length <= MERGE_ABOVE_COUNT) return
+  const merged = new Map<string, Uint8Array>()
+  for (const { id, tombstone } of small) {
+    for (const one of [id, ...tombstone.merged]) merged.set(toHex(one), one)
+  }
+  // What they knew stays named, so that one which was taken away before is still missed.
+  const known = new Map<string, Uint8Array>()
+  for (const { id, tombstone } of tombstones) {
+    for (const one of [id, ...tombstone.known]) {
+      if (!merged.has(toHex(one))) known.set(toHex(one), one)
+    }
+  }
+  const items = [...forgottenSnapshots(small).values()]
+  const names = { known: [...known.values()], merged: [...merged.values()] }
+  await saveTombstones(repository, items, names, signal)
+  for (const { name } of small) {
+    await repository.backend.remove({ kind: 'retired', name }, operation(signal))
+  }
+  await repository.backend.flush(operation(signal))
+}
