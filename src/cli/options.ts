@@ -112,6 +112,15 @@ export const FILTER_OPTIONS = {
   ),
 } as const
 
+/** The same for commands that have another `-H`. */
+export const FILTER_OPTIONS_WITHOUT_SHORT = {
+  ...FILTER_OPTIONS,
+  host: mapped(
+    list('only snapshots of this host (repeatable)', 'host', { environment: 'CAIRN_HOST' }),
+    withoutEmpty,
+  ),
+} as const
+
 /** The filter as the engine takes it. */
 export function filterOf(args: Values<typeof FILTER_OPTIONS>) {
   return { hosts: args.host, paths: args.path, tags: args.tag }

@@ -91,6 +91,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/doctor.ts'),
   ),
   command(
+    'forget',
+    'forget snapshots, by a policy or by name',
+    async () => (await import('./options/forget.ts')).FORGET,
+    () => import('./commands/forget.ts'),
+  ),
+  command(
     'head',
     'print a short digest of all that is there',
     async () => (await import('./options/head.ts')).HEAD,

@@ -129,13 +129,12 @@ export interface SnapshotQuery {
   readonly signal: AbortSignal
 }
 
-/** Those that are meant, each once, oldest first. */
-export async function listSnapshots(
-  repository: Repository,
-  query: SnapshotQuery,
-): Promise<ShownSnapshot[]> {
-  const { filter, references, signal } = query
-  const nowNs = repository.clock.wallNs()
+/** Those of `snapshots` that are meant, each once, in their order. Throws CAIRN_FAILED, CAIRN_USAGE. */
+export function chooseCandidates(
+  snapshots: readonly Snapshot[],
+  { filter, references }: Pick<SnapshotQuery, 'filter' | 'references'>,
+  nowNs: bigint,
+): Candidate[] {
   const parsed = references.map((text) => parseSnapshotReference(text, nowNs))
   const partial = parsed.find(({ subpath }) => subpath !== undefined)
   if (partial !== undefined) {
@@ -144,17 +143,28 @@ export async function listSnapshots(
       `'${partial.text}' is a part of a snapshot: leave out the colon and what follows`,
     )
   }
-  const [unconfirmed, snapshots] = await Promise.all([
-    unconfirmedSessions(repository, signal),
-    repository.snapshots({ signal }),
-  ])
   const candidates = snapshots.map(candidateOf)
   const named = new Set(
     parsed.map((reference) => resolveSnapshotReference(reference, candidates, { filter }).snapshot),
   )
-  return candidates
-    .filter((one) => (parsed.length === 0 ? matchesFilter(one, filter) : named.has(one)))
-    .map(({ snapshot }) => shownSnapshot(snapshot, unconfirmed))
+  return candidates.filter((one) =>
+    parsed.length === 0 ? matchesFilter(one, filter) : named.has(one),
+  )
+}
+
+/** Those that are meant, each once, oldest first. */
+export async function listSnapshots(
+  repository: Repository,
+  query: SnapshotQuery,
+): Promise<ShownSnapshot[]> {
+  const nowNs = repository.clock.wallNs()
+  const [unconfirmed, snapshots] = await Promise.all([
+    unconfirmedSessions(repository, query.signal),
+    repository.snapshots({ signal: query.signal }),
+  ])
+  return chooseCandidates(snapshots, query, nowNs).map(({ snapshot }) =>
+    shownSnapshot(snapshot, unconfirmed),
+  )
 }
 
 export interface SnapshotGroup {
