@@ -157,6 +157,18 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/snapshots.ts'),
   ),
   command(
+    'tag',
+    'change the tags of snapshots',
+    async () => (await import('./options/tag.ts')).TAG,
+    () => import('./commands/tag.ts'),
+  ),
+  command(
+    'undelete',
+    'bring back forgotten snapshots',
+    async () => (await import('./options/undelete.ts')).UNDELETE,
+    () => import('./commands/undelete.ts'),
+  ),
+  command(
     'unlock',
     'remove what killed runs have left',
     async () => (await import('./options/unlock.ts')).UNLOCK,

@@ -1,12 +1,14 @@
 /** Snapshots as the rest of cairn sees them (FORMAT.md 14). */
 
-import { concat, toHex } from '../base/bytes.ts'
+import { concat, equalBytes, toHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
 import { type FileName, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
 import { positionNonce } from '../crypto/aead.ts'
 import { derive } from '../crypto/derive.ts'
 import { ephemeral, sharedSecret } from '../crypto/exchange.ts'
 import type { EpochKeys } from '../crypto/key-hierarchy.ts'
+import { OBJECT_KIND } from '../format/constants.ts'
+import type { Forgotten } from '../format/session.ts'
 import {
   decodeEnvelope,
   decodeSnapshotContent,
@@ -81,17 +83,43 @@ function openContent(
 }
 
 export function decodeSnapshot(object: LoadedObject, keyring: Keyring): Snapshot {
-  const envelope = decodeEnvelope(object.body)
+  return { ...decodeSigned({ ...object, author: object.author.id }, keyring), name: object.name }
+}
+
+/** A snapshot without a file of its own. */
+export type FilelessSnapshot = Omit<Snapshot, 'name'>
+
+function decodeSigned(
+  signed: Pick<LoadedObject, 'body' | 'aead' | 'logicalId'> & { readonly author: Uint8Array },
+  keyring: Keyring,
+): FilelessSnapshot {
+  const { body, aead } = signed
+  const envelope = decodeEnvelope(body)
   return {
-    id: snapshotIdOf(object.logicalId),
-    name: object.name,
+    id: snapshotIdOf(signed.logicalId),
     timeNs: nanosecondsOf(envelope.time),
-    author: toHex(object.author.id),
+    author: toHex(signed.author),
     envelope,
-    body: object.body,
-    aead: object.aead,
-    content: openContent(envelope, keyring, object.aead),
+    body,
+    aead,
+    content: openContent(envelope, keyring, aead),
   }
+}
+
+/**
+ * A forgotten snapshot, from what its tombstone keeps of it; undefined if that is nothing. Throws
+ * CAIRN_CORRUPT if it is not what the tombstone says.
+ */
+export function decodeForgotten(
+  repository: Repository,
+  { snapshot, body, author, aead }: Forgotten,
+): FilelessSnapshot | undefined {
+  if (body.length === 0) return undefined
+  const logicalId = repository.objectLogicalId(OBJECT_KIND.snapshot, body)
+  if (!equalBytes(logicalId, snapshot)) {
+    throw new CairnError('CAIRN_CORRUPT', 'its body does not have its id')
+  }
+  return decodeSigned({ body, author, aead, logicalId }, repository.keyring)
 }
 
 /** The heads of an author: snapshots that no other of the author's names as previous. */
@@ -113,15 +141,15 @@ export async function saveSnapshot(
   content: SnapshotContent,
   seen: { readonly snapshots: readonly Snapshot[]; readonly tombstones: readonly Uint8Array[] },
   options: { readonly partial?: boolean; readonly signal?: AbortSignal } = {},
-): Promise<{ id: SnapshotId; name: FileName; byteCount: number }> {
-  const { keyring } = repository
+): Promise<Snapshot & { readonly byteCount: number }> {
+  const { keyring, box } = repository
   const self = toHex(keyring.authorId)
   const others = [...new Set(seen.snapshots.map(({ author }) => author))].filter((a) => a !== self)
   const sequences = seen.snapshots
     .filter(({ author }) => author === self)
     .map(({ envelope }) => envelope.sequence)
-  const body = encodeEnvelope({
-    sequence: 1 + Math.max(0, ...sequences),
+  const envelope: SnapshotEnvelope = {
+    sequence: 1 + sequences.reduce((highest, each) => Math.max(highest, each), 0),
     previous: headsOf(seen.snapshots, self).map(({ id }) => id),
     time,
     heads: others.map((author) => [
@@ -133,7 +161,18 @@ export async function saveSnapshot(
     sealed: sealContent(repository, content),
     sessionId: repository.sessionId,
     epoch: keyring.current.epoch,
-  })
+  }
+  const body = encodeEnvelope(envelope)
   const saved = await repository.saveObject('snapshots', body, options.signal)
-  return { id: snapshotIdOf(saved.logicalId), name: saved.name, byteCount: saved.byteCount }
+  return {
+    id: snapshotIdOf(saved.logicalId),
+    name: saved.name,
+    byteCount: saved.byteCount,
+    timeNs: nanosecondsOf(time),
+    author: self,
+    envelope,
+    body,
+    aead: box.aead,
+    content,
+  }
 }

@@ -14,15 +14,15 @@ import {
 import type { SnapshotContent } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
 import { listSessions } from '../repository/sessions.ts'
-import type { Snapshot } from '../repository/snapshots.ts'
+import type { FilelessSnapshot, Snapshot } from '../repository/snapshots.ts'
 import { nanosecondsOf } from '../repository/time.ts'
 
 /** A snapshot with what references and filters look at. */
-export interface Candidate extends SnapshotCandidate {
-  readonly snapshot: Snapshot
+export interface Candidate<S extends FilelessSnapshot = Snapshot> extends SnapshotCandidate {
+  readonly snapshot: S
 }
 
-export function candidateOf(snapshot: Snapshot): Candidate {
+export function candidateOf<S extends FilelessSnapshot>(snapshot: S): Candidate<S> {
   const { content } = snapshot
   return {
     snapshot,
@@ -89,7 +89,10 @@ function summaryOf(content: SnapshotContent): NonNullable<ShownSnapshot['summary
   }
 }
 
-export function shownSnapshot(snapshot: Snapshot, unconfirmed: ReadonlySet<string>): ShownSnapshot {
+export function shownSnapshot(
+  snapshot: FilelessSnapshot,
+  unconfirmed: ReadonlySet<string>,
+): ShownSnapshot {
   const { content, envelope } = snapshot
   const isUnconfirmed = unconfirmed.has(toHex(envelope.sessionId))
   return {
@@ -130,11 +133,11 @@ export interface SnapshotQuery {
 }
 
 /** Those of `snapshots` that are meant, each once, in their order. Throws CAIRN_FAILED, CAIRN_USAGE. */
-export function chooseCandidates(
-  snapshots: readonly Snapshot[],
+export function chooseCandidates<S extends FilelessSnapshot>(
+  snapshots: readonly S[],
   { filter, references }: Pick<SnapshotQuery, 'filter' | 'references'>,
   nowNs: bigint,
-): Candidate[] {
+): Candidate<S>[] {
   const parsed = references.map((text) => parseSnapshotReference(text, nowNs))
   const partial = parsed.find(({ subpath }) => subpath !== undefined)
   if (partial !== undefined) {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { toHex } from '../../src/base/bytes.ts'
 import { isCairnError } from '../../src/base/errors.ts'
 import { snapshotIdOf } from '../../src/base/ids.ts'
-import type { Repository } from '../../src/repository/repository.ts'
+import { Repository } from '../../src/repository/repository.ts'
 import { saveSnapshot } from '../../src/repository/snapshots.ts'
 import { timeOf } from '../../src/repository/time.ts'
 import {
@@ -10,10 +10,19 @@ import {
   forgottenSnapshots,
   tidyTombstones,
 } from '../../src/repository/tombstones.ts'
+import type { Backend } from '../../src/storage/backend.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { isPowerCut, PowerCutBackend } from '../support/power-cut-backend.ts'
-import { build, check, copyOf, filesOf, openTest, textOf } from '../engine/check/check-support.ts'
+import {
+  build,
+  check,
+  checkUnlocked,
+  copyOf,
+  filesOf,
+  testEnvironment,
+  textOf,
+} from '../engine/check/check-support.ts'
 
 /** A repository with `count` snapshots of one small tree. */
 async function withSnapshots(count: number) {
@@ -31,6 +40,12 @@ async function another(repository: Repository, seconds: number): Promise<void> {
   if (content === undefined) throw new Error('there is no snapshot yet')
   const seen = { snapshots, tombstones: tombstones.map(({ id }) => id) }
   await saveSnapshot(repository, timeOf(BigInt(seconds) * 1_000_000_000n), content, seen)
+}
+
+/** Opens with keys that are derived already. */
+function opened({ unlocked }: Repository, backend: Backend): Repository {
+  const { clock, random, process } = testEnvironment()
+  return new Repository({ backend, clock, random, process }, unlocked)
 }
 
 async function idsOf(repository: Repository): Promise<string[]> {
@@ -66,11 +81,11 @@ describe('forgetSnapshots', () => {
   })
 
   test('is never half done: after a power cut at any call nothing else is gone', async () => {
-    const { backend } = await withSnapshots(4)
+    const { backend, repository: from } = await withSnapshots(4)
     for (const mode of ['before', 'after', 'torn'] as const) {
       for (let cutAt = 0; ; cutAt++) {
         const disk = copyOf(backend)
-        const repository = await openTest(new PowerCutBackend(disk, { cutAt, mode, seed: cutAt }))
+        const repository = opened(from, new PowerCutBackend(disk, { cutAt, mode, seed: cutAt }))
         const before = await repository.snapshots()
         const finished = await forgetSnapshots(
           repository,
@@ -82,7 +97,7 @@ describe('forgetSnapshots', () => {
             return false
           },
         )
-        const after = await openTest(disk)
+        const after = opened(from, disk)
         const ids = await idsOf(after)
         for (const { id } of before.slice(2)) expect(ids).toContain(id)
         // All or none of them, and what is gone has its tombstone.
@@ -93,7 +108,7 @@ describe('forgetSnapshots', () => {
             expect(toHex(forgotten.get(id)?.body ?? Buffer.of())).toBe(toHex(body))
           }
         }
-        expect(textOf(await check(disk))).toBe('')
+        expect(textOf(await checkUnlocked(from, disk))).toBe('')
         await tidyTombstones(after)
         expect(filesOf(disk, 'snapshots')).toHaveLength(ids.length)
         if (finished) {
@@ -121,6 +136,7 @@ describe('forgetSnapshots', () => {
 describe('tidyTombstones', () => {
   test('makes one tombstone of many, and power cuts at every call lose none', async () => {
     const { backend, repository } = await withSnapshots(70)
+    const from = repository
     const all = await repository.snapshots()
     for (const snapshot of all.slice(0, 66)) await forgetSnapshots(repository, [{ snapshot }])
     await another(repository, 100)
@@ -131,18 +147,18 @@ describe('tidyTombstones', () => {
     for (let cutAt = 0; ; cutAt += step) {
       const disk = copyOf(backend)
       const cut = new PowerCutBackend(disk, { cutAt, mode: 'torn', seed: cutAt })
-      const finished = await tidyTombstones(await openTest(cut)).then(
+      const finished = await tidyTombstones(opened(from, cut)).then(
         () => true,
         (error: unknown) => {
           if (!isPowerCut(error)) throw error
           return false
         },
       )
-      const after = await openTest(disk)
+      const after = opened(from, disk)
       expect(await idsOf(after)).toEqual(expected)
       const tombstones = await after.tombstones()
       expect([...forgottenSnapshots(tombstones).keys()].sort()).toEqual([...bodies.keys()].sort())
-      expect(textOf(await check(disk))).toBe('')
+      expect(textOf(await checkUnlocked(from, disk))).toBe('')
       if (finished) {
         expect(tombstones).toHaveLength(1)
         break

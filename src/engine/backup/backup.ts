@@ -16,6 +16,7 @@ import { BEAT_PERIOD_MS, listSessions, Session } from '../../repository/sessions
 import { saveSnapshot, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
 import { checkRepository } from '../check/check.ts'
+import { doomedPacks, lostPacks } from '../writer-run.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import { BackupPass, type PassResult } from './backup-pass.ts'
 import { absolutePath, sourceRoots } from './source-roots.ts'
@@ -120,8 +121,7 @@ class BackupRun {
   }
 
   async #doomed(repository: Repository): Promise<Set<FileName>> {
-    const marks = await repository.marks(this.#options.signal)
-    return new Set(marks.flatMap(({ packs }) => packs))
+    return await doomedPacks(repository, this.#options.signal)
   }
 
   /** Undefined if the cached index turned out to be damaged: then the next pass does without it. */
@@ -165,9 +165,7 @@ class BackupRun {
    * and that are doomed or gone, or undefined if there are none.
    */
   async #lost(repository: Repository, result: PassResult): Promise<FileName[] | undefined> {
-    const doomed = await this.#doomed(repository)
-    const listed = await repository.listPacks(this.#options.signal)
-    const lost = result.relied.filter((name) => doomed.has(name) || !listed.has(name))
+    const lost = await lostPacks(repository, result.relied, { signal: this.#options.signal })
     return lost.length === 0 ? undefined : lost
   }
 

@@ -23,7 +23,7 @@ import {
 } from '../../format/tree.ts'
 import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
-import type { Snapshot } from '../../repository/snapshots.ts'
+import type { FilelessSnapshot } from '../../repository/snapshots.ts'
 import { type CheckContext, readTwice } from './check-context.ts'
 import { decoded } from './check-objects.ts'
 import { IdTable, NodeMemo } from './id-table.ts'
@@ -60,7 +60,7 @@ export class TreeWalk {
   /** What was wrong in packs that a node was read from. */
   readonly packProblems = new Map<FileName, string>()
   readonly #usedPacks = new Set<number>()
-  #snapshot: Snapshot | undefined
+  #snapshot: FilelessSnapshot | undefined
   problemCount = 0
 
   constructor(context: CheckContext, index: BlobIndex, blobs: BlobReader) {
@@ -74,7 +74,7 @@ export class TreeWalk {
     return new Set([...this.#usedPacks].map((number) => this.#index.pack(number).name))
   }
 
-  async walk(snapshot: Snapshot): Promise<void> {
+  async walk(snapshot: FilelessSnapshot): Promise<void> {
     this.#snapshot = snapshot
     const root = snapshot.content?.root
     if (root !== undefined) await this.#tree(root, ROOT)

@@ -1,0 +1,68 @@
+/**
+ * What every run that writes snapshots does around it (FORMAT.md 16 and 17): a session, and a look
+ * at what prunes are about to remove, after the snapshot is durable.
+ */
+
+import type { FileName } from '../base/ids.ts'
+import { type Mark, MARK_PHASE } from '../format/session.ts'
+import type { Repository } from '../repository/repository.ts'
+import { BEAT_PERIOD_MS, Session } from '../repository/sessions.ts'
+
+/** The packs that a mark or an intent names. */
+export async function doomedPacks(
+  repository: Repository,
+  signal: AbortSignal | undefined,
+  phase?: keyof typeof MARK_PHASE,
+): Promise<Set<FileName>> {
+  const isMeant = (mark: Mark) => phase === undefined || mark.phase === MARK_PHASE[phase]
+  const marks = (await repository.marks(signal)).filter(isMeant)
+  return new Set(marks.flatMap(({ packs }) => packs))
+}
+
+/**
+ * The refresh of FORMAT.md 17: marks, then packs. Returns those of `relied` that are doomed or gone.
+ * With `phase: 'sweep'` only an intent dooms: enough for whoever looks when the snapshot is durable,
+ * because a sweep reads the snapshots after it has written its intent.
+ */
+export async function lostPacks(
+  repository: Repository,
+  relied: Iterable<FileName>,
+  { signal, phase }: { readonly signal: AbortSignal | undefined; readonly phase?: 'sweep' },
+): Promise<FileName[]> {
+  const doomed = await doomedPacks(repository, signal, phase)
+  const listed = await repository.listPacks(signal)
+  return [...relied].filter((name) => doomed.has(name) || !listed.has(name))
+}
+
+/** What a run has done that the next run has to resolve if this one ends here. */
+export interface WriterState {
+  /** Snapshots are written that nobody may be told of yet. */
+  hasUnconfirmed: boolean
+}
+
+/** Runs `work` as a session. Its snapshots count as confirmed when this has returned. */
+export async function asWriter<T>(
+  repository: Repository,
+  signal: AbortSignal | undefined,
+  work: (state: WriterState) => Promise<T>,
+): Promise<T> {
+  repository.requireWritable()
+  const session = new Session(repository, 'writer')
+  const state: WriterState = { hasUnconfirmed: false }
+  // A beat that fails is made up for by the next: a session is alive for many of them.
+  const stopBeats = repository.clock.every(BEAT_PERIOD_MS, () => {
+    session.beat(signal).catch(() => {})
+  })
+  try {
+    await session.beat(signal)
+    const result = await work(state)
+    await session.end()
+    return result
+  } catch (error) {
+    // What stays unconfirmed is known by the session that never ended.
+    if (!state.hasUnconfirmed) await session.end().catch(() => {})
+    throw error
+  } finally {
+    stopBeats()
+  }
+}
