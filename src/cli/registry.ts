@@ -42,6 +42,12 @@ function command<Table extends OptionTable>(
 
 export const COMMANDS: readonly RegisteredCommand[] = [
   command(
+    'accept',
+    'acknowledge what the storage has lost',
+    async () => (await import('./options/accept.ts')).ACCEPT,
+    () => import('./commands/accept.ts'),
+  ),
+  command(
     'backup',
     'make a snapshot of files and directories',
     async () => (await import('./options/backup.ts')).BACKUP,

@@ -5,12 +5,13 @@
 
 import { concat, toHex } from '../base/bytes.ts'
 import { CairnError, errorChain } from '../base/errors.ts'
-import { shortId, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
+import { shortId } from '../base/ids.ts'
 import { sha256 } from '../crypto/sha256.ts'
 import { decodeEnvelope, type SnapshotEnvelope } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
 import { headsOf, type Snapshot } from '../repository/snapshots.ts'
-import { missingSnapshots, missingTombstones } from './check/history.ts'
+import { forgottenSnapshots } from '../repository/tombstones.ts'
+import { findLosses, seenHistory } from './rollback.ts'
 
 const DIGEST_BYTES = 16
 const PREFIX = Buffer.from('cairn head', 'latin1')
@@ -79,33 +80,25 @@ export async function readHead(repository: Repository, signal?: AbortSignal): Pr
       missing.push(`${kind}/${shortId(name)} is damaged: ${errorChain(error)}`)
     },
   }
-  const retired = await repository.tombstones(options)
-  const snapshots = await repository.snapshots(options)
-  const tombstones = new Map(retired.map(({ id, tombstone }) => [toHex(id), tombstone]))
-  const bodies = retired.flatMap(({ tombstone }) => tombstone.forgotten)
-  const forgotten = new Set<SnapshotId>(bodies.map(({ snapshot }) => snapshotIdOf(snapshot)))
-  for (const [id, by] of missingSnapshots({ snapshots, forgotten })) {
-    missing.push(`snapshot ${shortId(id)}, which ${shortId(by)} names, is missing`)
-  }
-  for (const [id, by] of missingTombstones({ snapshots, tombstones })) {
-    missing.push(`tombstone ${shortId(id)}, which ${shortId(by)} names, is missing`)
+  const history = await repository.history(options)
+  const { snapshots } = history
+  const { tombstones, forgotten } = seenHistory(history)
+  const bodies = forgottenSnapshots(history.tombstones)
+  for (const loss of findLosses(repository, { snapshots, tombstones, forgotten }, undefined)) {
+    missing.push(loss.message)
   }
   const { repositoryId } = repository.keyring
   const now = digestOf(stateNow(snapshots, [...tombstones.keys()]), repositoryId)
   const earlier = function* (): Generator<State> {
     for (const { id, author, envelope } of snapshots) yield* statesAround(id, author, envelope)
-    // Whose a forgotten snapshot was, its tombstone does not say: anybody's.
-    for (const { snapshot, body } of bodies) {
+    for (const { snapshot, body, author } of bodies.values()) {
       if (body.length === 0) continue
-      const envelope = decodeEnvelope(body)
-      for (const { id } of repository.box.authors) {
-        yield* statesAround(toHex(snapshot), toHex(id), envelope)
-      }
+      yield* statesAround(toHex(snapshot), toHex(author), decodeEnvelope(body))
     }
   }
-  const present = new Set<string>([...snapshots.map(({ id }) => id), ...forgotten])
+  const present = new Set<string>([...snapshots.map(({ id }) => id), ...bodies.keys()])
   const known = new Set(tombstones.keys())
-  for (const { known: merged } of tombstones.values()) for (const id of merged) known.add(toHex(id))
+  for (const { merged } of tombstones.values()) for (const id of merged) known.add(toHex(id))
   // What only a forgotten snapshot names has not been looked for above.
   const isWhole = (state: State) =>
     [...state.heads.values()].every((ids) => ids.every((id) => present.has(id))) &&

@@ -97,6 +97,8 @@ export class Repository {
   readonly unlocked: Unlocked
   /** Random for this opening: in the salts of all it writes, and in its session beats. */
   readonly sessionId: Uint8Array
+  /** Told of every look at tombstones and snapshots. */
+  onHistory: ((history: History) => void) | undefined
   readonly #seal: ObjectSeal
   readonly #warn: (message: string) => void
 
@@ -294,7 +296,9 @@ export class Repository {
       if (snapshot !== undefined) snapshots.push(snapshot)
     }
     snapshots.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
-    return { tombstones, snapshots, leftovers }
+    const history = { tombstones, snapshots, leftovers }
+    this.onHistory?.(history)
+    return history
   }
 
   /** Every valid mark and sweep intent. */

@@ -107,6 +107,27 @@ export async function forgetSnapshots(
   )
 }
 
+/**
+ * Says of snapshots and tombstones that are missing that this is known: they count as forgotten, and
+ * as merged. Durable when it has returned.
+ */
+export async function saveAcceptance(
+  repository: Repository,
+  lost: { readonly snapshots: readonly Uint8Array[]; readonly tombstones: readonly Uint8Array[] },
+  signal?: AbortSignal,
+): Promise<void> {
+  requireForgetting(repository)
+  const none = new Uint8Array()
+  const forgotten = lost.snapshots.map((snapshot): Forgotten => {
+    return { snapshot, replacement: none, body: none, author: none, aead: 0 }
+  })
+  const known = (await repository.tombstones(operation(signal))).map(({ id }) => id)
+  const time = timeOf(repository.clock.wallNs())
+  const body = encodeTombstone({ forgotten, time, known, merged: lost.tombstones })
+  await repository.saveObject('retired', body, signal)
+  await repository.backend.flush(operation(signal))
+}
+
 /** Removes files of snapshots that are forgotten: nobody may need a tombstone for them any more. */
 export async function removeSnapshotFiles(
   repository: Repository,

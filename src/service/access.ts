@@ -3,6 +3,7 @@
  * which cache. Opens what a command needs and closes all of it.
  */
 
+import { resolve } from 'node:path'
 import { toHex } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { nodeClock, nodeProcess, nodeRandomness } from '../base/node-seams.ts'
@@ -14,6 +15,7 @@ import type { Backend } from '../storage/backend.ts'
 import type { CacheDirectory } from '../storage/cache/cache-directory.ts'
 import { openLocalBackend } from '../storage/local/local-backend.ts'
 import { findLocation, localRepositoryPath, parseLocation } from './location.ts'
+import type { MemoryOptions, RepositoryMemory } from './memory.ts'
 import { readSecret, type Secret } from './secrets.ts'
 import type { Environment } from './text-file.ts'
 
@@ -52,6 +54,10 @@ export interface RepositoryAccess {
   open(): Promise<Repository>
   /** The cache folder of the repository, or undefined where there is none or none is wanted. */
   cache(): Promise<CacheDirectory | undefined>
+  /** What was seen of the repository before, and is missing; once it is open. */
+  memory(): RepositoryMemory | undefined
+  /** A repository was created here: the one that was here before is not missed. */
+  forgetPlace(): Promise<void>
   close(): Promise<void>
 }
 
@@ -105,6 +111,7 @@ class LocalAccess implements RepositoryAccess {
   #secret: Promise<Secret> | undefined
   #repository: Promise<Repository> | undefined
   #cache: Promise<CacheDirectory | undefined> | undefined
+  #memory: RepositoryMemory | undefined
 
   constructor(
     args: AccessArguments,
@@ -165,7 +172,30 @@ class LocalAccess implements RepositoryAccess {
       const { requireHead } = await import('../engine/head.ts')
       await requireHead(repository, expectHead, this.signal)
     }
+    const { RepositoryMemory } = await import('./memory.ts')
+    this.#memory = new RepositoryMemory(repository, this.#memoryOptions())
+    this.#memory.watch()
     return repository
+  }
+
+  #memoryOptions(): MemoryOptions {
+    const { clock, random } = this.#seams
+    return {
+      environment: this.#context.environment,
+      clock,
+      random,
+      location: resolve(this.path),
+      warn: (message) => this.warn(message),
+    }
+  }
+
+  memory(): RepositoryMemory | undefined {
+    return this.#memory
+  }
+
+  async forgetPlace(): Promise<void> {
+    const { forgetPlace } = await import('./memory.ts')
+    forgetPlace(this.#memoryOptions())
   }
 
   /** Without a config but with packs it is damaged, which opening it says in full. */
@@ -221,6 +251,8 @@ class LocalAccess implements RepositoryAccess {
   }
 
   async close(): Promise<void> {
+    // What cannot be remembered now is remembered at the next look.
+    if (!this.signal.aborted) await this.#memory?.save(this.signal).catch(() => {})
     await this.backend.close()
   }
 }

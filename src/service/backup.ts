@@ -219,7 +219,7 @@ export async function runBackup(access: Access, request: BackupRequest): Promise
   const cacheName = scanCacheName(input)
   const hostname = args.host ?? access.seams.process.hostname
   const isDryRun = args.dryRun
-  return await backup({
+  const report = await backup({
     environment: access.seams,
     opening,
     scanCache:
@@ -247,4 +247,6 @@ export async function runBackup(access: Access, request: BackupRequest): Promise
     signal: access.signal,
     listener: request.listener,
   })
+  if (report.snapshotId !== undefined) access.memory()?.addOwn(report.snapshotId)
+  return report
 }

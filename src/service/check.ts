@@ -52,6 +52,7 @@ export async function runCheck(access: Access, request: CheckRequest): Promise<C
     opening,
     readData: request.readData,
     ...(isFiltered(request) ? { select: selector(request, nowNs) } : {}),
+    memory: () => access.memory()?.memory,
     onFinding: request.onFinding,
     onPhase: request.onPhase,
     onProgress: request.onProgress,

@@ -61,5 +61,6 @@ export async function createAt(access: Access, choices: CreateChoices): Promise<
       signal,
     },
   )
+  await access.forgetPlace()
   return toHex(id)
 }

@@ -111,8 +111,9 @@ class BackupRun {
   /** FORMAT.md 17: `retired`, then `snapshots`. */
   async #look(repository: Repository): Promise<Seen> {
     const signal = this.#options.signal === undefined ? {} : { signal: this.#options.signal }
-    const tombstones = (await repository.tombstones(signal)).map(({ id }) => id)
-    const snapshots = await repository.snapshots(signal)
+    const history = await repository.history(signal)
+    const { snapshots } = history
+    const tombstones = history.tombstones.map(({ id }) => id)
     const parent = this.#options.force
       ? undefined
       : this.#options.chooseParent(snapshots, this.#paths)

@@ -3,6 +3,7 @@
 import type { Repository } from '../../repository/repository.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import type { Environment } from '../environment.ts'
+import type { Memory } from '../rollback.ts'
 import type { Finding } from './finding.ts'
 import type { DataSubset } from './subset.ts'
 
@@ -18,6 +19,8 @@ export interface CheckOptions {
   readonly readData: DataSubset | undefined
   /** Chooses the snapshots to check; only packs that these need are read then. */
   readonly select?: (snapshots: readonly Snapshot[]) => readonly Snapshot[]
+  /** What this client saw of the repository before. */
+  readonly memory?: () => Memory | undefined
   readonly onFinding?: (finding: Finding) => void
   readonly onPhase?: (phase: CheckPhase) => void
   readonly onProgress?: (progress: CheckProgress) => void

@@ -19,6 +19,8 @@ export interface CacheOptions {
   /** Where caches of all repositories are; the user's cache folder by default. */
   readonly root?: string
   readonly repositoryId: string
+  /** For what is no cache, and should not look like one to those who tidy up. */
+  readonly isUntagged?: boolean
   readonly clock: Clock
   readonly random: Randomness
 }
@@ -71,6 +73,19 @@ export function defaultCacheRoot(
     : join(home, '.cache', 'cairn')
 }
 
+/** Where memory is kept: what cannot be made anew, unlike a cache. */
+export function defaultStateRoot(
+  environment: Readonly<Record<string, string | undefined>>,
+  platform: NodeJS.Platform = process.platform,
+): string {
+  const xdg = environment['XDG_STATE_HOME']
+  if (xdg?.startsWith('/')) return join(xdg, 'cairn')
+  const home = environment['HOME'] || homedir()
+  return platform === 'darwin'
+    ? join(home, 'Library', 'Application Support', 'cairn')
+    : join(home, '.local', 'state', 'cairn')
+}
+
 export function openCacheDirectory(options: CacheOptions): OpenedCache {
   if (!/^[0-9A-Za-z][0-9A-Za-z_-]*$/.test(options.repositoryId)) {
     throw new RangeError(`not a repository id: '${options.repositoryId}'`)
@@ -81,8 +96,10 @@ export function openCacheDirectory(options: CacheOptions): OpenedCache {
     const reason = prepareFolder(root) ?? prepareFolder(path)
     if (reason !== undefined) return { cache: undefined, reason }
     // A root that is somebody's folder for other things as well is not all cache.
-    if (fs.readdirSync(root).every((name) => name === options.repositoryId)) writeTag(root)
-    writeTag(path)
+    const isTagged = options.isUntagged !== true
+    const isOwnRoot = fs.readdirSync(root).every((name) => name === options.repositoryId)
+    if (isTagged && isOwnRoot) writeTag(root)
+    if (isTagged) writeTag(path)
     const cache = new CacheDirectory(path, options.random)
     cache.removeLeftovers(wallMs(options.clock) - LEFTOVER_AGE_MS)
     return { cache }
