@@ -157,6 +157,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/restore.ts'),
   ),
   command(
+    'rewrite',
+    'make snapshots without some files, or with another host or time',
+    async () => (await import('./options/rewrite.ts')).REWRITE,
+    () => import('./commands/rewrite.ts'),
+  ),
+  command(
     'snapshots',
     'list snapshots',
     async () => (await import('./options/snapshots.ts')).SNAPSHOTS,

@@ -1,11 +1,16 @@
-/** `tag` and `undelete`: from the arguments to the engine. */
+/** `tag`, `rewrite` and `undelete`: from the arguments to the engine. */
 
+import type { ByteString } from '../base/bytes.ts'
 import type { Replaced } from '../engine/replace-snapshots.ts'
+import { rewriteSnapshots } from '../engine/rewrite/rewrite.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import { changeTags, type TagChange } from '../engine/tag.ts'
+import { parseTimeReference } from '../engine/time-reference.ts'
 import { undelete, undeletable } from '../engine/undelete.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { FilelessSnapshot } from '../repository/snapshots.ts'
+import type { RepositoryAccess } from './access.ts'
+import { listOfPatterns } from './patterns.ts'
 import { chooseCandidates, type ShownSnapshot, shownSnapshot } from './snapshots.ts'
 
 export interface ChangedSnapshot {
@@ -66,4 +71,62 @@ export async function runUndelete(
   }
   const restored = await undelete(repository, { choose, signal })
   return restored.map(({ forgotten, snapshot }) => ({ oldId: forgotten.id, newId: snapshot.id }))
+}
+
+/** As the command line has them. */
+export interface RewriteArguments {
+  readonly operands: readonly string[]
+  readonly exclude: readonly string[]
+  readonly iexclude: readonly string[]
+  readonly excludeFile: readonly string[]
+  readonly iexcludeFile: readonly string[]
+  readonly newHost: string | undefined
+  readonly newTime: string | undefined
+  readonly snapshotSummary: boolean
+  readonly forget: boolean
+  readonly dryRun: boolean
+}
+
+export interface RewriteRequest {
+  readonly args: RewriteArguments
+  readonly filter: SnapshotFilter
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly onSnapshot: (snapshot: ShownSnapshot) => void
+  readonly onExcluded: (path: ByteString) => void
+}
+
+/** Returns what was rewritten; in a dry run without new ids. */
+export async function runRewrite(
+  access: RepositoryAccess,
+  { args, filter, environment, onSnapshot, onExcluded }: RewriteRequest,
+): Promise<{ readonly changed: readonly ChangedSnapshot[]; readonly count: number }> {
+  const matchers = listOfPatterns(
+    { plain: args.exclude, folded: args.iexclude },
+    { plain: args.excludeFile, folded: args.iexcludeFile },
+    environment,
+  )
+  const repository = await access.open()
+  const nowNs = repository.clock.wallNs()
+  const { newHost, newTime, operands } = args
+  const newTimeNs = newTime === undefined ? undefined : parseTimeReference(newTime, nowNs).startNs
+  const cache = await access.cache()
+  const { changed, replaced } = await rewriteSnapshots(repository, {
+    choose: (snapshots) =>
+      chooseCandidates(snapshots, { references: operands, filter }, nowNs).map(
+        ({ snapshot }) => snapshot,
+      ),
+    ...(matchers.length === 0
+      ? {}
+      : { excludes: (path: ByteString) => matchers.some((matcher) => matcher.matches(path)) }),
+    ...(newHost === undefined ? {} : { newHostname: newHost }),
+    ...(newTimeNs === undefined ? {} : { newTimeNs }),
+    countAnew: args.snapshotSummary,
+    forget: args.forget,
+    dryRun: args.dryRun,
+    cacheDirectory: cache === undefined ? undefined : `${cache.path}/index`,
+    onSnapshot: (snapshot) => onSnapshot(shownSnapshot(snapshot, new Set())),
+    onExcluded,
+    signal: access.signal,
+  })
+  return { changed: replaced.map(changedIds), count: changed.length }
 }
