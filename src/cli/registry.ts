@@ -151,6 +151,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/ls.ts'),
   ),
   command(
+    'recover',
+    'make a snapshot of trees that no snapshot refers to',
+    async () => (await import('./options/recover.ts')).RECOVER,
+    () => import('./commands/recover.ts'),
+  ),
+  command(
     'restore',
     'write files of a snapshot to a directory',
     async () => (await import('./options/restore.ts')).RESTORE,
