@@ -1,5 +1,6 @@
 /** `forget`: from the arguments to the engine. */
 
+import { toHex } from '../base/bytes.ts'
 import {
   executeForget,
   type ForgetCandidate,
@@ -11,6 +12,7 @@ import {
 import { isEmptyPolicy, type KeepPolicy, policyText } from '../engine/forget/policy.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { Repository } from '../repository/repository.ts'
+import { listSessions } from '../repository/sessions.ts'
 import { requireForgetting } from '../repository/tombstones.ts'
 import {
   chooseCandidates,
@@ -61,7 +63,9 @@ async function planForget(repository: Repository, request: ForgetRequest): Promi
   const chosen = chooseCandidates(snapshots, { references, filter }, nowNs)
   if (references.length > 0) return planNamed(chosen)
   const isFiltered = filter.hosts.length + filter.paths.length + filter.tags.length > 0
-  return planPolicy(chosen, { ...request, isFiltered, nowNs })
+  const sessions = await listSessions(repository, signal)
+  const openSessions = new Set(sessions.map(({ beat }) => toHex(beat.sessionId)))
+  return planPolicy(chosen, { ...request, isFiltered, openSessions, nowNs })
 }
 
 /** Plans, tells the plan to `onPlan`, and executes it unless it is a dry run. */

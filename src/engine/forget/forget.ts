@@ -52,9 +52,14 @@ export function historyAuthor({ content, author }: Snapshot): string {
 }
 
 /** What the policy sees of a snapshot. */
-function policyViewOf(candidate: ForgetCandidate): PolicySnapshot & { of: ForgetCandidate } {
+function policyViewOf(
+  candidate: ForgetCandidate,
+  openSessions: ReadonlySet<string>,
+): PolicySnapshot & { readonly of: ForgetCandidate } {
   const { id, timeNs, tags, snapshot } = candidate
-  return { id, timeNs, tags, isPartial: snapshot.envelope.partial, of: candidate }
+  const { partial, sessionId } = snapshot.envelope
+  const isConfirmed = !openSessions.has(toHex(sessionId))
+  return { id, timeNs, tags, isPartial: partial, isConfirmed, of: candidate }
 }
 
 /** Those that were named, and no others. */
@@ -69,6 +74,8 @@ export interface PolicyRequest {
   readonly allowRemoveAll: boolean
   /** Whether `candidates` are only some of the repository's: what `allowRemoveAll` needs without rules. */
   readonly isFiltered: boolean
+  /** Ids in hex of the sessions that have not ended, dead or alive. */
+  readonly openSessions: ReadonlySet<string>
   readonly nowNs: bigint
 }
 
@@ -80,7 +87,7 @@ export function planPolicy(
   requirePolicy(request)
   const groups = grouped(candidates, request.groupBy).map(({ key, members }): ForgetGroup => {
     const { keep, remove, reasons } = applyPolicy(
-      members.map(policyViewOf),
+      members.map((one) => policyViewOf(one, request.openSessions)),
       request.policy,
       request.nowNs,
     )

@@ -29,6 +29,8 @@ export interface PolicySnapshot {
   readonly tags: readonly string[]
   /** A checkpoint of a run that did not finish. */
   readonly isPartial: boolean
+  /** Whether its run ended as it should: one that did not may lack something. */
+  readonly isConfirmed: boolean
 }
 
 export interface KeepReason<S> {
@@ -140,7 +142,9 @@ export function applyPolicy<S extends PolicySnapshot>(
   nowNs: bigint,
 ): Kept<S> {
   const sorted = newestFirst(snapshots)
-  const counted = sorted.filter((one) => !one.isPartial && one.timeNs <= nowNs + AHEAD_NS)
+  const counted = sorted.filter(
+    (one) => !one.isPartial && one.isConfirmed && one.timeNs <= nowNs + AHEAD_NS,
+  )
   const newestNs = counted[0]?.timeNs ?? nowNs
   const buckets = bucketsOf(policy, newestNs)
   const { within } = policy
@@ -173,6 +177,7 @@ function uncountedReasons(
   snapshot: PolicySnapshot,
   newestCounted: PolicySnapshot | undefined,
 ): string[] {
+  if (!snapshot.isConfirmed) return ['unconfirmed snapshot']
   if (!snapshot.isPartial) return ['time in the future']
   const isReplaced = newestCounted !== undefined && newestCounted.timeNs >= snapshot.timeNs
   return isReplaced ? [] : ['partial snapshot']

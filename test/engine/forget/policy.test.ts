@@ -31,7 +31,7 @@ function ns(text: string): bigint {
 }
 
 function at(text: string, tags: readonly string[] = [], isPartial = false): PolicySnapshot {
-  return { id: text, timeNs: ns(text), tags, isPartial }
+  return { id: text, timeNs: ns(text), tags, isPartial, isConfirmed: true }
 }
 
 function keptBy(policy: Partial<KeepPolicy>, snapshots: readonly PolicySnapshot[]): string[] {
@@ -158,6 +158,15 @@ describe('rules', () => {
     const after = at('2024-01-03T00:00:00Z', [], true)
     expect(keptBy({ last: 1 }, [before, whole, after])).toEqual([after.id, whole.id])
     expect(keptBy({ last: 1 }, [before])).toEqual([before.id])
+  })
+
+  test('an unconfirmed snapshot uses up no count, and is kept', () => {
+    const sure = at('2024-01-02T00:00:00Z')
+    const unsure = { ...at('2024-01-03T00:00:00Z'), isConfirmed: false }
+    expect(keptBy({ last: 1 }, [at('2024-01-01T00:00:00Z'), sure, unsure])).toEqual([
+      unsure.id,
+      sure.id,
+    ])
   })
 
   test('equal times: ids decide, whatever the order given', () => {
@@ -291,6 +300,7 @@ test('random histories: what is kept is what an oracle keeps, and nothing is los
         timeNs: BigInt(start + minutes * 60_000) * 1_000_000n,
         tags,
         isPartial: false,
+        isConfirmed: true,
       }))
       const { keep, remove } = applyPolicy(snapshots, policy, NOW_NS)
       const kept = keep.map(({ id }) => id)

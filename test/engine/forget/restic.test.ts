@@ -129,6 +129,7 @@ describe.skipIf(!hasRestic)('restic keeps the same', () => {
         timeNs: BigInt(Date.parse(time.replace(' ', 'T'))) * 1_000_000n,
         tags: tagsOf(i),
         isPartial: false,
+        isConfirmed: true,
       }))
       const nowNs = BigInt(Date.now()) * 1_000_000n
       const { reasons } = applyPolicy(snapshots, policyOf(options), nowNs)
