@@ -52,11 +52,13 @@ async function forget(saved: Saved): Promise<void> {
       snapshot: idBytes(saved.id),
       replacement: new Uint8Array(),
       body: object?.body ?? new Uint8Array(),
+      author: object?.author.id ?? new Uint8Array(),
+      aead: object?.aead ?? 0,
     },
   ]
   await repository.saveObject(
     'retired',
-    encodeTombstone({ forgotten, time: timeOf(clock.wallNs()), known }),
+    encodeTombstone({ forgotten, time: timeOf(clock.wallNs()), known, merged: [] }),
   )
   lose('snapshots', saved.name)
 }
