@@ -10,8 +10,9 @@ import { createChunker, gearTableFrom } from '../chunker/create-chunker.ts'
 import type { Chunker, ChunkerParameters } from '../chunker/chunker.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3, prepareBlake3 } from '../crypto/blake3.ts'
-import { BLOB_TYPE, REFERENCE_BYTES, SEGMENT_KIND } from '../format/constants.ts'
-import type { OpenSource } from '../source/source-files.ts'
+import { BLOB_TYPE, SEGMENT_KIND } from '../format/constants.ts'
+import type { OpenSourceFile } from '../source/source-files.ts'
+import { type BackupResult, READ_STATUS, ResultBuilder } from './backup-result.ts'
 import { Claims } from './claim-table.ts'
 import type { BlobLookup, IndexShare } from './index/blob-index.ts'
 import { openLookup } from './index/open-lookup.ts'
@@ -75,35 +76,6 @@ export interface FinishJob {
 
 export type BackupJob = FileJob | CutJob | RangeJob | BytesJob | FinishJob
 
-/** How reading a file went. */
-export const READ_STATUS = {
-  ok: 0,
-  /** Stored, but it changed while it was read. */
-  changed: 1,
-  /** Something else is there now: look again. */
-  replaced: 2,
-  vanished: 3,
-  /** Not read to its end; `errors` says why. */
-  failed: 4,
-} as const
-
-/** Per file: status, bytes, references. Per reference: id and length, pack handle, claimed or not. */
-export interface BackupResult {
-  readonly statuses: Uint8Array
-  readonly errors: readonly string[]
-  readonly sizes: Float64Array
-  readonly counts: Uint32Array
-  readonly references: Uint8Array
-  /** A pack of this run (positive), or -1 - n for pack n of the index. */
-  readonly handles: Int32Array
-  /** 1 where another worker's claim was relied on: to be resolved in full. */
-  readonly claimed: Uint8Array
-  readonly lengths: Uint32Array
-  readonly atEnd: boolean
-  readonly newBlobs: number
-  readonly newBytes: number
-}
-
 /** What a body tells its owner between results. */
 export type BackupNote = { readonly kind: 'pack'; readonly pack: SealedPack }
 /** What the owner tells a body. */
@@ -113,7 +85,6 @@ export type BackupReply =
 
 const ARENA_BYTES_MIN = 4 << 20
 const READ_BYTES_MAX = 4 << 20
-const NO_LENGTHS = new Uint32Array(0)
 
 export async function createBackupBody(
   init: BackupInit,
@@ -208,7 +179,12 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
       this.#throwIfCancelled()
       const size = job.sizes[i] ?? 0
       const expected = { device: job.devices[i] ?? 0n, inode: job.inodes[i] ?? 0n }
-      this.#withFile(path, expected, (file) => this.#readWhole(file, size))
+      this.#withFile(path, expected, (file) => {
+        const status = this.#readWhole(file, size)
+        // Last, so that they are of a file that was still there.
+        this.#out.addExtended(file.extended())
+        return status
+      })
     }
   }
 
@@ -216,11 +192,11 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
   #withFile(
     path: ByteString,
     expected: { readonly device: bigint; readonly inode: bigint },
-    read: (file: OpenSource) => number,
+    read: (file: OpenSourceFile) => number,
   ): void {
     const out = this.#out
     out.beginFile()
-    let file: OpenSource | undefined
+    let file: OpenSourceFile | undefined
     try {
       file = this.#host.environment.source.open(path)
       const { dev, ino } = file.stat
@@ -239,7 +215,7 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
   }
 
   /** Reads a file from its beginning, cutting as it goes. */
-  #readWhole(file: OpenSource, sizeSeen: number): number {
+  #readWhole(file: OpenSourceFile, sizeSeen: number): number {
     const before = file.stat
     let start = 0
     let end = 0
@@ -282,7 +258,7 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
   }
 
   /** A file that took one read is as whole as a read; of a longer one the times tell. */
-  #statusAfter(file: OpenSource, position: number, sizeSeen: number, reads: number): number {
+  #statusAfter(file: OpenSourceFile, position: number, sizeSeen: number, reads: number): number {
     const before = file.stat
     if (position !== before.size || before.size !== sizeSeen) return READ_STATUS.changed
     if (reads <= 1) return READ_STATUS.ok
@@ -326,6 +302,7 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
         start = cut
       }
       atEnd = atEnd && start === end
+      if (job.position === 0) this.#out.addExtended(file.extended())
       return READ_STATUS.ok
     })
     this.#out.lengths = Uint32Array.from(lengths)
@@ -383,82 +360,5 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
     this.#out.add(id, chunk.length, handle, false)
     this.#out.newBlobs++
     this.#out.newBytes += chunk.length
-  }
-}
-
-/** Collects what a job found, in arrays that can be moved to another thread. */
-class ResultBuilder {
-  readonly #statuses: number[] = []
-  readonly #errors: string[] = []
-  readonly #sizes: number[] = []
-  readonly #counts: number[] = []
-  #references = Buffer.allocUnsafeSlow(64 * REFERENCE_BYTES)
-  #handles = new Int32Array(64)
-  #claimed = new Uint8Array(64)
-  #total = 0
-  #first = 0
-  #size = 0
-  lengths = NO_LENGTHS
-  atEnd = false
-  newBlobs = 0
-  newBytes = 0
-
-  beginFile(): void {
-    this.#first = this.#total
-    this.#size = 0
-  }
-
-  endFile(status: number): void {
-    this.#statuses.push(status)
-    this.#sizes.push(this.#size)
-    this.#counts.push(this.#total - this.#first)
-  }
-
-  /** A file that could not be read to its end leaves no references. What it stored stays stored. */
-  failFile(message: string): void {
-    this.#total = this.#first
-    this.#size = 0
-    this.#errors.push(message)
-    this.endFile(READ_STATUS.failed)
-  }
-
-  add(id: Buffer, length: number, handle: number, claimed: boolean): void {
-    if (this.#total === this.#handles.length) this.#grow()
-    const at = this.#total * REFERENCE_BYTES
-    this.#references.set(id, at)
-    this.#references.writeUInt32LE(length, at + 32)
-    this.#handles[this.#total] = handle
-    this.#claimed[this.#total] = claimed ? 1 : 0
-    this.#total++
-    this.#size += length
-  }
-
-  #grow(): void {
-    const capacity = this.#handles.length * 2
-    const references = Buffer.allocUnsafeSlow(capacity * REFERENCE_BYTES)
-    this.#references.copy(references)
-    const handles = new Int32Array(capacity)
-    handles.set(this.#handles)
-    const claimed = new Uint8Array(capacity)
-    claimed.set(this.#claimed)
-    this.#references = references
-    this.#handles = handles
-    this.#claimed = claimed
-  }
-
-  build(): BackupResult {
-    return {
-      statuses: Uint8Array.from(this.#statuses),
-      errors: this.#errors,
-      sizes: Float64Array.from(this.#sizes),
-      counts: Uint32Array.from(this.#counts),
-      references: this.#references.subarray(0, this.#total * REFERENCE_BYTES),
-      handles: this.#handles.subarray(0, this.#total),
-      claimed: this.#claimed.subarray(0, this.#total),
-      lengths: this.lengths,
-      atEnd: this.atEnd,
-      newBlobs: this.newBlobs,
-      newBytes: this.newBytes,
-    }
   }
 }

@@ -1,6 +1,7 @@
 /** The kinds of work that a pool can do. Each is loaded only where it is used. */
 
-import type { BackupInit, BackupJob, BackupResult } from './backup-body.ts'
+import type { BackupInit, BackupJob } from './backup-body.ts'
+import type { BackupResult } from './backup-result.ts'
 import type { PackInit, PackJob, PackResult } from './pack-body.ts'
 import type { RestoreInit, RestoreJob, RestoreResult } from './restore-body.ts'
 import type { BodyHost, WorkBody } from './work-pool.ts'

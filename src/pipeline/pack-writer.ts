@@ -13,6 +13,7 @@ import type { Blake3 } from '../crypto/blake3.ts'
 import {
   type BlobType,
   COMPRESSION,
+  LIMIT,
   NONCE_DOMAIN,
   PADDING,
   PREAMBLE_BYTES,
@@ -55,6 +56,7 @@ export interface PackWriterOptions {
   readonly kind: SegmentKind
   readonly keys: WriteKeys
   readonly packBytesTarget: number
+  /** What nearly all blobs are within: buffers are made for it. A larger one gets its own pack. */
   readonly blobBytesMax: number
   readonly padding: number
   /** zstd level, or undefined for no compression. */
@@ -123,6 +125,7 @@ export class PackWriter {
    * it is the next to be added. Nothing is owed: another blob may come, or none.
    */
   reserve(byteCount: number): number {
+    if (byteCount > this.#options.blobBytesMax && byteCount > this.#segmentTarget) this.finish()
     const isFull = this.pendingBytes + byteCount > this.#segmentTarget
     if (this.#blobCount > 0 && (this.#isAlone(byteCount) || isFull)) this.#closeSegment()
     if (this.#handle === 0) this.#handle = this.#parts.nextHandle()
@@ -140,7 +143,7 @@ export class PackWriter {
 
   /** Adds a blob, whose id the caller has computed. Copies the bytes. Returns its pack's handle. */
   add(type: BlobType, id: Uint8Array, plain: Uint8Array): number {
-    assert(plain.length <= this.#options.blobBytesMax, 'a blob is within the limit')
+    assert(plain.length <= LIMIT.blobBytesMax, 'a blob is within the limit')
     const handle = this.reserve(plain.length)
     this.#ensurePlain(this.#plainEnd + plain.length)
     this.#plain.set(plain, this.#plainEnd)
@@ -171,7 +174,7 @@ export class PackWriter {
     this.#plain.set(this.#rows.subarray(0, tableBytes), start)
     const plain = this.#plain.subarray(start, this.#plainEnd)
     const ids = this.#ids.subarray(0, this.#blobCount * 32)
-    if (this.#pack === undefined) this.#openPack(ids.subarray(0, 32))
+    if (this.#pack === undefined) this.#openPack(ids.subarray(0, 32), plain.length)
     this.#sealSegment(plain, ids)
     this.#plainEnd = SEGMENT_BLOBS_MAX * SEGMENT_ROW_BYTES
     this.#blobCount = 0
@@ -181,10 +184,10 @@ export class PackWriter {
     if (isFull) this.#closePack()
   }
 
-  #openPack(firstId: Uint8Array): void {
+  #openPack(firstId: Uint8Array, plainBytes: number): void {
     const { keys, packBytesTarget, blobBytesMax } = this.#options
     const { zstd } = this.#parts
-    const segmentMax = Math.max(blobBytesMax, this.#segmentTarget) + tableBytesMax
+    const segmentMax = Math.max(blobBytesMax, this.#segmentTarget, plainBytes) + tableBytesMax
     const capacity =
       packBytesTarget + zstd.compressBound(segmentMax) + directoryBytesMax + packBytesTarget / 8
     this.#pack = Buffer.from(this.#parts.allocate(roundUp(Math.ceil(capacity), 4096)))

@@ -6,7 +6,7 @@
 import { assert } from '../base/errors.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3 } from '../crypto/blake3.ts'
-import { type BlobType, LIMIT, SEGMENT_KIND } from '../format/constants.ts'
+import { BLOB_TYPE, type BlobType, LIMIT, SEGMENT_KIND } from '../format/constants.ts'
 import type { Claims } from '../pipeline/claim-table.ts'
 import type { BlobIndex } from '../pipeline/index/blob-index.ts'
 import { PACK_STATE, type PackStates } from '../pipeline/index/blob-index.ts'
@@ -69,7 +69,8 @@ export class MetadataWriter {
   /** Returns the id of the blob, which is stored now unless it was there. */
   save(type: BlobType, bytes: Uint8Array): Uint8Array {
     const { claims, onRelied } = this.#options
-    assert(bytes.length <= LIMIT.leafBytesMax, 'a metadata blob is within the limit')
+    const byteCountMax = type === BLOB_TYPE.aux ? LIMIT.blobBytesMax : LIMIT.leafBytesMax
+    assert(bytes.length <= byteCountMax, 'a metadata blob is within the limit')
     const id = Buffer.from(this.#identifier.id(type, bytes))
     const known = this.#knownPack(id)
     if (known !== undefined) {

@@ -4,9 +4,11 @@ import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync 
 import { readdirSync, readlinkSync, readSync } from 'node:fs'
 import type { ByteString } from '../base/bytes.ts'
 import { accountNames } from './account-names.ts'
+import { type ExtendedMetadata, ExtendedReader, NO_EXTENDED } from './extended-metadata.ts'
+import { libc } from './libc.ts'
 import { descriptorPath, hasDescriptorPaths, type NativePath } from './native-path.ts'
 import { nativePath, O_PATH, PATH_BYTES_MAX, withNativePath } from './native-path.ts'
-import type { EntryType, OpenSource, SourceFiles, SourceStat } from './source-files.ts'
+import type { EntryType, OpenSourceFile, SourceFiles, SourceStat } from './source-files.ts'
 import { about, errorAbout, errorCode, systemError } from './system-error.ts'
 
 const LSTAT_OPTIONS = { bigint: true, throwIfNoEntry: false } as const
@@ -25,6 +27,10 @@ export function nodeSourceFiles(): SourceFiles {
     open: (path) => {
       if (path.length <= PATH_BYTES_MAX) return openRegularFile(nativePath(path), path)
       return withNativePath(path, (native) => openRegularFile(native, path))
+    },
+    extended: extendedNative,
+    get hasExtended() {
+      return extendedReader() !== undefined
     },
     userName: accounts.userName,
     groupName: accounts.groupName,
@@ -66,7 +72,7 @@ export function listNames(directory: NativePath): ByteString[] {
 
 /** Opens `native` as `SourceFiles.open` promises. `path` is for the errors. */
 export function openRegularFile(native: NativePath, path: ByteString): OpenRegularFile {
-  const descriptor = openQuietly(native, path)
+  const descriptor = openQuietly(native, path, OPEN_FLAGS)
   try {
     const stat = sourceStat(fstatSync(descriptor, BIGINT))
     if (stat.type !== 'file') {
@@ -81,20 +87,51 @@ export function openRegularFile(native: NativePath, path: ByteString): OpenRegul
 }
 
 /** Without touching the access time, which the system allows only to a file's owner. */
-function openQuietly(native: NativePath, path: ByteString): number {
+function openQuietly(native: NativePath, path: ByteString, flags: number): number {
   try {
-    return openSync(native, OPEN_FLAGS | NO_ATIME)
+    return openSync(native, flags | NO_ATIME)
   } catch (error) {
     if (errorCode(error) !== 'EPERM' || NO_ATIME === 0) throw errorAbout(path, error)
   }
   try {
-    return openSync(native, OPEN_FLAGS)
+    return openSync(native, flags)
   } catch (error) {
     throw errorAbout(path, error)
   }
 }
 
-export class OpenRegularFile implements OpenSource {
+let reader: ExtendedReader | undefined
+
+/** The thread's one, which remembers what devices have. Undefined without a C library. */
+function extendedReader(): ExtendedReader | undefined {
+  const c = libc()
+  if (c !== undefined) reader ??= new ExtendedReader(c)
+  return reader
+}
+
+function extendedNative(path: ByteString, stat: SourceStat): ExtendedMetadata {
+  const found = extendedReader()
+  if (found === undefined) return NO_EXTENDED
+  const { dev } = stat
+  return withNativePath(path, (native) => {
+    if (stat.type === 'directory') {
+      try {
+        const descriptor = openQuietly(native, path, DIRECTORY_FLAGS)
+        try {
+          return found.ofDescriptor(descriptor, dev, path)
+        } finally {
+          closeSync(descriptor)
+        }
+      } catch (error) {
+        // One that may be passed through but not read still tells its attributes.
+        if (errorCode(error) !== 'EACCES') throw error
+      }
+    }
+    return found.ofPath(typeof native === 'string' ? native : native.toString('latin1'), dev, path)
+  })
+}
+
+export class OpenRegularFile implements OpenSourceFile {
   readonly descriptor: number
   readonly stat: SourceStat
   readonly #path: ByteString
@@ -117,6 +154,10 @@ export class OpenRegularFile implements OpenSource {
         if (errorCode(error) !== 'EINTR') throw errorAbout(this.#path, error)
       }
     }
+  }
+
+  extended(): ExtendedMetadata {
+    return extendedReader()?.ofDescriptor(this.descriptor, this.stat.dev, this.#path) ?? NO_EXTENDED
   }
 
   close(): void {

@@ -7,6 +7,7 @@
  */
 
 import type { ByteString } from '../base/bytes.ts'
+import type { ExtendedMetadata } from './extended-metadata.ts'
 
 export type EntryType =
   | 'file'
@@ -50,6 +51,12 @@ export interface OpenSource {
   close(): void
 }
 
+/** A file to back up. */
+export interface OpenSourceFile extends OpenSource {
+  /** Its extended attributes and flags; what cannot be read is told in the result. */
+  extended(): ExtendedMetadata
+}
+
 export interface SourceFiles {
   /** What is at `path` itself; a symlink is not followed. Undefined if nothing is there. */
   lstat(path: ByteString): SourceStat | undefined
@@ -60,7 +67,11 @@ export interface SourceFiles {
    * Opens a regular file for reading. Never follows a link in the last component, never blocks on
    * a FIFO, leaves atime alone where the system allows that. Rejects what is not a regular file.
    */
-  open(path: ByteString): OpenSource
+  open(path: ByteString): OpenSourceFile
+  /** Those of what is at `path` and is no regular file. Throws if it is not of `stat.type` now. */
+  extended(path: ByteString, stat: SourceStat): ExtendedMetadata
+  /** False where extended attributes and flags cannot be read at all: there are none then. */
+  readonly hasExtended: boolean
   /** A user or group name for an id, or undefined. Remembered. */
   userName(uid: number): string | undefined
   groupName(gid: number): string | undefined

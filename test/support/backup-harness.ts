@@ -163,6 +163,34 @@ async function readTree(
   }
 }
 
+/** The entries below `below` of the newest snapshot, by path from there, and what reads their blobs. */
+export async function entriesOf(
+  repository: Repository,
+  snapshot: Snapshot | undefined,
+  below: string,
+): Promise<{ entries: Map<ByteString, TreeEntry>; blobs: BlobReader; close: () => Promise<void> }> {
+  const opened = await openIndex(repository, {
+    cacheDirectory: undefined,
+    bulk: true,
+    readOrphans: true,
+  })
+  const blobs = new BlobReader(repository, opened.index)
+  const entries = new Map<ByteString, TreeEntry>()
+  const add = async (root: NodeRoot, path: ByteString): Promise<void> => {
+    for await (const leaf of readDirectory(blobs, root)) {
+      for (const entry of leaf) {
+        const child = `${path}/${entry.name}`
+        if (child.startsWith(`${below}/`)) entries.set(child.slice(below.length + 1), entry)
+        if (entry.subtree !== undefined) await add(entry.subtree, child)
+      }
+    }
+  }
+  const root = snapshot?.content?.root
+  if (root === undefined) throw new Error('the snapshot cannot be read')
+  await add(root, '')
+  return { entries, blobs, close: () => opened.close() }
+}
+
 export async function fileContent(blobs: BlobReader, entry: TreeEntry): Promise<Buffer> {
   const parts: Uint8Array[] = []
   const add = async (references: Uint8Array) => {

@@ -200,6 +200,11 @@ export class BackupPass {
       throw new CairnError('CAIRN_FAILED', 'cannot back up: none of the sources could be read')
     }
     await this.#writer?.finish()
+    if (this.#writer !== undefined && !environment.source.hasExtended) {
+      this.#options.listener.onNotice?.(
+        'extended attributes, access control lists and inode flags are not saved: the C library cannot be called here',
+      )
+    }
     return result.root
   }
 

@@ -9,6 +9,9 @@ import { type FileName, shortId } from '../../base/ids.ts'
 import { loadBlake3 } from '../../crypto/blake3.ts'
 import { keyStream } from '../../crypto/derive.ts'
 import { sha256 } from '../../crypto/sha256.ts'
+import { CborWriter } from '../../format/cbor.ts'
+import { BLOB_TYPE, LIMIT } from '../../format/constants.ts'
+import { writeXattrs } from '../../format/tree.ts'
 import { Claims } from '../../pipeline/claim-table.ts'
 import type { BackupInit, BackupNote, BackupReply } from '../../pipeline/backup-body.ts'
 import { PackStates } from '../../pipeline/index/blob-index.ts'
@@ -19,12 +22,14 @@ import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
 import { PackStore } from '../../repository/pack-store.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { ChunkListWriter, TreeWriter } from '../../repository/tree-writer.ts'
+import type { Xattr } from '../../source/extended-metadata.ts'
 import type { SourceStat } from '../../source/source-files.ts'
 import { workEnvironment } from '../environment.ts'
 import type { BackupOptions } from './backup-options.ts'
 import type { PackHandles } from './pack-handles.ts'
 import type { TreeServices } from './scan-options.ts'
 import type { ScanCacheWriter } from './scan-cache-writer.ts'
+import type { EntryExtras } from './tree-entry.ts'
 
 export interface BackupWriterOptions {
   readonly backup: BackupOptions
@@ -177,6 +182,14 @@ export class BackupWriter implements TreeServices {
     input.writeBigUInt64LE(stat.dev, 0)
     input.writeBigUInt64LE(stat.ino, 8)
     return Buffer.from(this.#splitHash(input)).readBigUInt64LE(0)
+  }
+
+  /** FORMAT.md 12, keys 17 and 18. */
+  storeXattrs(xattrs: readonly Xattr[]): Pick<EntryExtras, 'xattrs' | 'xattrsId'> {
+    const out = new CborWriter()
+    writeXattrs(out, xattrs)
+    if (out.length <= LIMIT.inlineXattrBytesMax) return { xattrs }
+    return { xattrsId: this.metadata.save(BLOB_TYPE.aux, out.view()) }
   }
 
   /**

@@ -6,12 +6,13 @@
 import { assert, throwIfAborted } from '../../base/errors.ts'
 import { LIMIT, REFERENCE_BYTES } from '../../format/constants.ts'
 import type { NodeRoot } from '../../format/tree.ts'
-import type { BackupResult } from '../../pipeline/backup-body.ts'
-import { READ_STATUS } from '../../pipeline/backup-body.ts'
+import type { BackupResult, FileExtended } from '../../pipeline/backup-result.ts'
+import { READ_STATUS } from '../../pipeline/backup-result.ts'
 import type { WorkPool } from '../../pipeline/work-pool.ts'
 import type { ChunkListWriter } from '../../repository/tree-writer.ts'
 import type { PackHandles } from './pack-handles.ts'
 import type { PendingFile } from './scan-options.ts'
+import { extendedExtras } from './tree-entry.ts'
 
 const MIB = 1 << 20
 const BATCH_FILES_MAX = 64
@@ -45,6 +46,7 @@ export class ContentCollector {
   readonly #newList: () => ChunkListWriter
   readonly handles = new Set<number>()
   size = 0
+  extended: FileExtended | undefined
 
   constructor(newList: () => ChunkListWriter) {
     this.#newList = newList
@@ -177,6 +179,7 @@ export class FileReader {
       sizes: Float64Array.from(batch, ({ stat }) => stat.size),
     })
     this.#count(result)
+    const extended = new Map(result.extended.map((one) => [one.index, one]))
     let reference = 0
     let error = 0
     for (const [i, file] of batch.entries()) {
@@ -184,6 +187,7 @@ export class FileReader {
       const content = new ContentCollector(this.#options.newList)
       this.collect(content, result, reference, count)
       content.size = result.sizes[i] ?? 0
+      content.extended = extended.get(i)
       reference += count
       const status = result.statuses[i] ?? READ_STATUS.failed
       const message = status === READ_STATUS.failed ? result.errors[error++] : undefined
@@ -221,9 +225,15 @@ export class FileReader {
     }
     if (status === READ_STATUS.changed) onError(file, 'it changed while it was read')
     const changed = status === READ_STATUS.changed ? { changedWhileRead: true } : {}
+    const { extended } = content
+    for (const problem of extended?.problems ?? []) onError(file, problem)
     file.done({
       size: content.size,
-      extras: { ...content.extras(), ...changed },
+      extras: {
+        ...content.extras(),
+        ...changed,
+        ...(extended === undefined ? {} : extendedExtras(extended)),
+      },
       handles: [...content.handles],
     })
   }
@@ -242,6 +252,7 @@ export class FileReader {
       const cut = await pool.run({ kind: 'cut', ...where, position, byteCount: CUT_WINDOW_BYTES })
       status = cut.statuses[0] ?? READ_STATUS.failed
       message = cut.errors[0]
+      content.extended ??= cut.extended[0]
       if (status !== READ_STATUS.ok) break
       atEnd = cut.atEnd || cut.lengths.length === 0
       // While the next window is cut, this one is stored; two are never stored at once.

@@ -2,6 +2,7 @@
 
 import type { ByteString } from '../../base/bytes.ts'
 import type { TreeWriter } from '../../repository/tree-writer.ts'
+import type { Xattr } from '../../source/extended-metadata.ts'
 import type { SourceFiles, SourceStat } from '../../source/source-files.ts'
 import type { Exclusions } from './exclusions.ts'
 import type { MatchRules, ScanCacheReader } from './scan-cache.ts'
@@ -16,6 +17,8 @@ export interface TreeServices {
   /** The pack of every blob that the tree being written rests on goes to `handles` until further notice. */
   collectHandles(handles: Set<number> | undefined): void
   linkGroup(stat: SourceStat): bigint
+  /** How an entry holds these: itself, or in a blob that is stored now. */
+  storeXattrs(xattrs: readonly Xattr[]): Pick<EntryExtras, 'xattrs' | 'xattrsId'>
 }
 
 export type ItemAction = 'new' | 'modified' | 'unchanged'

@@ -11,6 +11,7 @@ import { type ByteString, equalBytes } from '../../base/bytes.ts'
 import { CborWriter } from '../../format/cbor.ts'
 import { type NodeRoot, type TreeEntry, writeEntry } from '../../format/tree.ts'
 import type { SourceStat } from '../../source/source-files.ts'
+import { EntrySource } from './entry-source.ts'
 import { BlockBuilder } from './scan-cache-writer.ts'
 import { type ChildBlock, Frame, type Slot } from './scan-frame.ts'
 import type { ItemAction, ScanOptions, TreeServices } from './scan-options.ts'
@@ -23,6 +24,7 @@ const LOOKS_MAX = 3
 
 export class Scan {
   readonly #options: ScanOptions
+  readonly #entries: EntrySource
   readonly #stack: Frame[] = []
   readonly #encoder = new CborWriter(1024)
   #services: TreeServices | undefined
@@ -36,6 +38,7 @@ export class Scan {
 
   constructor(root: SourceNode, options: ScanOptions) {
     this.#options = options
+    this.#entries = new EntrySource(options.source, options.hooks.onError)
     const offset = options.cache?.rootOffset ?? 0
     const frame = this.#enter(root, undefined, undefined, offset, undefined)
     if (frame !== undefined) this.#stack.push(frame)
@@ -80,12 +83,6 @@ export class Scan {
     this.#drain(frame)
   }
 
-  #fail(path: ByteString, error: unknown): void {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === undefined || code.startsWith('ERR_')) throw error
-    this.#options.hooks.onError(path, error as Error)
-  }
-
   #enter(
     node: {
       readonly path: ByteString
@@ -105,7 +102,7 @@ export class Scan {
           ? exclusions.taggedNames(path, source.readDirectory(path), source)
           : [...children.keys()].sort()
     } catch (error) {
-      this.#fail(path, error)
+      this.#entries.fail(path, error)
       return undefined
     }
     let cached =
@@ -137,7 +134,7 @@ export class Scan {
   }
 
   #visit(frame: Frame, name: ByteString): void {
-    const { source, exclusions, hooks } = this.#options
+    const { source, exclusions } = this.#options
     const path = frame.childPath(name)
     const isNamed = frame.children?.has(name) ?? false
     if (!isNamed && exclusions.excludesPath(path)) return
@@ -145,13 +142,13 @@ export class Scan {
     try {
       stat = source.lstat(path)
     } catch (error) {
-      this.#fail(path, error)
+      this.#entries.fail(path, error)
       return
     }
     if (stat === undefined) {
       // A name that came from a listing was there a moment ago; one that the user gave may never be.
       const message = isNamed ? 'no such file or directory' : 'it vanished before it could be read'
-      hooks.onError(path, Object.assign(new Error(message), { code: 'ENOENT' }))
+      this.#entries.failWith(path, message, 'ENOENT')
       return
     }
     if (exclusions.excludesEntry(path, stat) && !(isNamed && stat.type !== 'directory')) return
@@ -236,46 +233,26 @@ export class Scan {
   }
 
   #lookAgain(frame: Frame, slot: Slot, path: ByteString, looks: number): void {
-    const { source, hooks } = this.#options
-    const fail = (message: string, code: string): void => {
-      hooks.onError(path, Object.assign(new Error(message), { code }))
-      this.#leaveOut(frame, slot)
-    }
-    let stat: SourceStat | undefined
-    try {
-      stat = source.lstat(path)
-    } catch (error) {
-      this.#fail(path, error)
-      this.#leaveOut(frame, slot)
-      return
-    }
-    if (stat === undefined) fail('it vanished before it could be read', 'ENOENT')
-    else if (looks === 0) fail('it was replaced again and again while it was read', 'ESTALE')
-    else if (stat.type === 'directory') fail('it became a directory while it was read', 'EISDIR')
-    else {
+    const entries = this.#entries
+    const stat = entries.lookAgain(path)
+    if (stat !== undefined && looks > 0 && stat.type !== 'directory') {
       slot.stat = stat
       slot.row = -1
       this.#take(frame, slot, path, looks)
+      return
     }
+    if (stat !== undefined && looks === 0) {
+      entries.failWith(path, 'it was replaced again and again while it was read', 'ESTALE')
+    } else if (stat !== undefined) {
+      entries.failWith(path, 'it became a directory while it was read', 'EISDIR')
+    }
+    this.#leaveOut(frame, slot)
   }
 
   #takeSpecial(frame: Frame, slot: Slot, path: ByteString): void {
-    const { source, hooks } = this.#options
-    if (slot.stat.type === 'other') {
-      const problem = new Error('it is of a type that cannot be backed up')
-      hooks.onError(path, Object.assign(problem, { code: 'ENOTSUP' }))
-      this.#leaveOut(frame, slot)
-      return
-    }
-    try {
-      slot.extras =
-        slot.stat.type === 'symlink' ? { target: Uint8Array.from(source.readLink(path)) } : {}
-    } catch (error) {
-      this.#fail(path, error)
-      this.#leaveOut(frame, slot)
-      return
-    }
-    this.#ready(frame, slot, path, this.#actionOf(frame, slot))
+    slot.extras = this.#entries.special(path, slot.stat)
+    if (slot.extras === undefined) this.#leaveOut(frame, slot)
+    else this.#ready(frame, slot, path, this.#actionOf(frame, slot))
   }
 
   /** What became of an entry that was looked at again: it may have turned out to be the same. */
@@ -293,7 +270,9 @@ export class Scan {
     const { stat, name } = slot
     const isLinked = stat.linkCount > 1 && stat.type !== 'directory'
     const link = isLinked ? { linkGroup: services.linkGroup(stat) } : {}
-    return entryOf(name, stat, { ...extras, ...link }, this.#options.entries)
+    const { xattrs, ...others } = extras
+    const stored = xattrs === undefined ? {} : services.storeXattrs(xattrs)
+    return entryOf(name, stat, { ...others, ...stored, ...link }, this.#options.entries)
   }
 
   #keepHandles(frame: Frame, handles: readonly number[]): void {
@@ -369,7 +348,9 @@ export class Scan {
     }
     if (extras === undefined) return
     this.#encoder.reset()
+    services.collectHandles(frame.block?.handles)
     writeEntry(this.#encoder, this.#entry(slot, extras, services))
+    services.collectHandles(undefined)
     const bytes = this.#encoder.view()
     this.#addToTree(frame, name, bytes, services)
     const offset = child?.where === 'old' ? this.#copyBlock(child.offset, services) : child?.offset
@@ -420,7 +401,8 @@ export class Scan {
     const isKept = isSame && slot.row >= 0 && parent.cached?.matches(slot.row, slot.stat, rules)
     if (isKept !== true) {
       slot.row = -1
-      slot.extras = { subtree: { id: Uint8Array.from(root.id), height: root.height } }
+      const subtree = { id: Uint8Array.from(root.id), height: root.height }
+      slot.extras = { subtree, ...this.#entries.extended(frame.path, slot.stat) }
     }
     const action = isKept === true ? 'unchanged' : this.#actionOf(parent, slot)
     this.#ready(parent, slot, frame.path, action)

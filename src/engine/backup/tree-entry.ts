@@ -3,6 +3,7 @@
 import type { ByteString } from '../../base/bytes.ts'
 import { ENTRY_TYPE, type EntryTypeNumber, type Time, type TreeEntry } from '../../format/tree.ts'
 import { timeOf } from '../../repository/time.ts'
+import type { ExtendedMetadata } from '../../source/extended-metadata.ts'
 import type { EntryType, SourceStat } from '../../source/source-files.ts'
 
 const TYPE_NUMBERS: Record<Exclude<EntryType, 'other'>, EntryTypeNumber> = {
@@ -18,7 +19,16 @@ const TYPE_NUMBERS: Record<Exclude<EntryType, 'other'>, EntryTypeNumber> = {
 /** What only some entries have. */
 export type EntryExtras = Pick<
   TreeEntry,
-  'size' | 'content' | 'contentList' | 'target' | 'subtree' | 'linkGroup' | 'changedWhileRead'
+  | 'size'
+  | 'content'
+  | 'contentList'
+  | 'target'
+  | 'subtree'
+  | 'linkGroup'
+  | 'changedWhileRead'
+  | 'xattrs'
+  | 'xattrsId'
+  | 'flags'
 >
 
 /** Linux' encoding of device numbers, 12 + 20 bits split over the word. */
@@ -26,6 +36,14 @@ function deviceOf(rdev: bigint): { major: number; minor: number } {
   const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)
   const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)
   return { major: Number(major), minor: Number(minor) }
+}
+
+/** The fields for extended metadata that is there. */
+export function extendedExtras({
+  xattrs,
+  flags,
+}: Pick<ExtendedMetadata, 'xattrs' | 'flags'>): Pick<EntryExtras, 'xattrs' | 'flags'> {
+  return { ...(xattrs.length === 0 ? {} : { xattrs }), ...(flags === 0 ? {} : { flags }) }
 }
 
 export interface EntryOptions {
