@@ -11,9 +11,11 @@ import type { Chunker, ChunkerParameters } from '../chunker/chunker.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3, prepareBlake3 } from '../crypto/blake3.ts'
 import { BLOB_TYPE, SEGMENT_KIND } from '../format/constants.ts'
-import type { OpenSourceFile } from '../source/source-files.ts'
+import type { DataRun, OpenSourceFile } from '../source/source-files.ts'
 import { type BackupResult, READ_STATUS, ResultBuilder } from './backup-result.ts'
 import { Claims } from './claim-table.ts'
+import { CutPoints } from './cut-points.ts'
+import { dataRuns } from './data-runs.ts'
 import type { BlobLookup, IndexShare } from './index/blob-index.ts'
 import { openLookup } from './index/open-lookup.ts'
 import { BlobIdentifier, type WriteKeys } from './keys.ts'
@@ -49,8 +51,10 @@ export interface CutJob {
   readonly device: bigint
   readonly inode: bigint
   readonly position: number
-  /** Stop at the first cut point at or after this many bytes. */
+  /** Stop at the first cut point at or after this many bytes of data. */
   readonly byteCount: number
+  /** How long the file was when the scan saw it: what is behind that is not read. */
+  readonly size: number
 }
 
 /** Stores chunks of known lengths of one large file. */
@@ -60,7 +64,9 @@ export interface RangeJob {
   readonly device: bigint
   readonly inode: bigint
   readonly position: number
+  /** As results have them. */
   readonly lengths: Uint32Array
+  readonly gaps: Float64Array
 }
 
 /** Stores chunks that the owner has read and cut itself (standard input). */
@@ -85,6 +91,8 @@ export type BackupReply =
 
 const ARENA_BYTES_MIN = 4 << 20
 const READ_BYTES_MAX = 4 << 20
+/** How much is read of a file that has no size: more than there is of any but one without an end. */
+const UNSIZED_BYTES_MAX = 64 << 20
 
 export async function createBackupBody(
   init: BackupInit,
@@ -109,6 +117,8 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
   readonly #buffers: ArrayBuffer[] = []
   readonly #id = Buffer.allocUnsafeSlow(32)
   #out = new ResultBuilder()
+  /** Of the file that is being read. */
+  #reads = 0
 
   constructor(init: BackupInit, host: BodyHost, lookup: BlobLookup) {
     this.#host = host
@@ -214,13 +224,44 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
     }
   }
 
-  /** Reads a file from its beginning, cutting as it goes. */
+  /** Reads a file as long as it was when it was opened, cutting as it goes. */
   #readWhole(file: OpenSourceFile, sizeSeen: number): number {
-    const before = file.stat
+    const { size } = file.stat
+    // What has no size may have content all the same, as in /proc.
+    const limit = size > 0 ? size : UNSIZED_BYTES_MAX
+    const { mayHaveHoles } = file
+    this.#reads = 0
+    let position = 0
+    let isCutOff = false
+    for (const run of mayHaveHoles ? dataRuns(file, 0, limit) : [{ start: 0, end: limit }]) {
+      this.#addHole(run.start - position)
+      position = this.#readRun(file, run)
+      isCutOff = position < run.end
+      if (isCutOff) break
+    }
+    if (mayHaveHoles && !isCutOff) this.#addHole(limit - position)
+    if (size === 0 && position === limit) {
+      const message = `it has no size, and more than ${UNSIZED_BYTES_MAX >> 20} MiB to read`
+      throw Object.assign(new Error(message), { code: 'EFBIG' })
+    }
+    const isWhole = !isCutOff && size > 0
+    if (size !== sizeSeen) return READ_STATUS.changed
+    // What took one read is as whole as a read; of anything longer the times tell.
+    if (isWhole && !mayHaveHoles && this.#reads <= 1) return READ_STATUS.ok
+    if (size === 0 && position === 0) return READ_STATUS.ok
+    return hasChanged(file) ? READ_STATUS.changed : READ_STATUS.ok
+  }
+
+  #addHole(byteCount: number): void {
+    this.#out.addHole(byteCount)
+    this.#addProgress(byteCount)
+  }
+
+  /** Stores a run of data as a stream of chunks. Returns where it ended, before its end or at it. */
+  #readRun(file: OpenSourceFile, run: DataRun): number {
     let start = 0
     let end = 0
-    let position = 0
-    let reads = 0
+    let position = run.start
     let isLast = false
     for (;;) {
       if (!isLast && end - start < this.#maxBytes) {
@@ -229,27 +270,24 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
           end -= start
           start = 0
         }
-        const room = Math.min(this.#arena.length - end, READ_BYTES_MAX)
-        // One byte more than there should be: a short read then shows the end without another call.
-        const wanted = Math.min(room, Math.max(1, before.size - position + 1))
+        const wanted = Math.min(this.#arena.length - end, READ_BYTES_MAX, run.end - position)
         const count = file.read(this.#arena, end, wanted, position)
-        reads++
+        this.#reads++
         end += count
         position += count
-        isLast = count === 0 || (count < wanted && position === before.size)
+        isLast = count === 0 || position === run.end
         this.#addProgress(count)
       }
       if (start === end) {
-        if (isLast) break
+        if (isLast) return position
         continue
       }
       const cut = this.#chunkEnd(start, end, isLast)
       if (cut === 0) continue
       this.#store(this.#arena.subarray(start, cut))
       start = cut
-      if (reads > 2) this.#throwIfCancelled()
+      if (this.#reads > 2) this.#throwIfCancelled()
     }
-    return this.#statusAfter(file, position, sizeSeen, reads)
   }
 
   #chunkEnd(start: number, end: number, isLast: boolean): number {
@@ -257,63 +295,67 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
     return this.#chunker.cut(start, end, isLast)
   }
 
-  /** A file that took one read is as whole as a read; of a longer one the times tell. */
-  #statusAfter(file: OpenSourceFile, position: number, sizeSeen: number, reads: number): number {
-    const before = file.stat
-    if (position !== before.size || before.size !== sizeSeen) return READ_STATUS.changed
-    if (reads <= 1) return READ_STATUS.ok
-    const after = file.statNow()
-    const isSame =
-      after.size === before.size &&
-      after.mtimeNs === before.mtimeNs &&
-      after.ctimeNs === before.ctimeNs
-    return isSame ? READ_STATUS.ok : READ_STATUS.changed
-  }
-
   #addProgress(byteCount: number): void {
-    Atomics.add(this.#progress, 0, BigInt(byteCount))
+    if (byteCount > 0) Atomics.add(this.#progress, 0, BigInt(byteCount))
   }
 
   #cut(job: CutJob): void {
-    const lengths: number[] = []
-    let atEnd = false
+    const cuts = new CutPoints()
+    let position = job.position
     this.#withFile(job.path, job, (file) => {
-      let start = 0
-      let end = 0
-      let position = job.position
-      let found = 0
-      while (found < job.byteCount) {
-        this.#throwIfCancelled()
-        if (!atEnd && end - start < this.#maxBytes) {
-          this.#arena.copyWithin(0, start, end)
-          end -= start
-          start = 0
-          const wanted = Math.min(this.#arena.length - end, READ_BYTES_MAX)
-          const count = file.read(this.#arena, end, wanted, position)
-          end += count
-          position += count
-          atEnd = count === 0
-        }
-        if (start === end) break
-        const cut = this.#chunkEnd(start, end, atEnd)
-        if (cut === 0) continue
-        lengths.push(cut - start)
-        found += cut - start
-        start = cut
+      this.#out.addExtended(file.extended())
+      for (const run of dataRuns(file, position, job.size)) {
+        if (cuts.byteCount >= job.byteCount || cuts.isFull) return READ_STATUS.ok
+        cuts.addGap(run.start - position)
+        position = this.#cutRun(file, run, cuts, job.byteCount)
+        if (position < run.end) return READ_STATUS.ok
       }
-      atEnd = atEnd && start === end
-      if (job.position === 0) this.#out.addExtended(file.extended())
+      if (cuts.byteCount < job.byteCount && !cuts.isFull) {
+        // Only holes are left, if anything is.
+        if (file.mayHaveHoles) cuts.addGap(job.size - position)
+        cuts.atEnd = true
+      }
       return READ_STATUS.ok
     })
-    this.#out.lengths = Uint32Array.from(lengths)
-    this.#out.atEnd = atEnd
+    cuts.give(this.#out)
+  }
+
+  /** Adds cut points of a run. Returns where it stopped: at enough, or where there was no more. */
+  #cutRun(file: OpenSourceFile, run: DataRun, cuts: CutPoints, byteCountMax: number): number {
+    let start = 0
+    let end = 0
+    let position = run.start
+    let isLast = false
+    while (cuts.byteCount < byteCountMax) {
+      this.#throwIfCancelled()
+      if (!isLast && end - start < this.#maxBytes) {
+        this.#arena.copyWithin(0, start, end)
+        end -= start
+        start = 0
+        const wanted = Math.min(this.#arena.length - end, READ_BYTES_MAX, run.end - position)
+        const count = file.read(this.#arena, end, wanted, position)
+        end += count
+        position += count
+        isLast = count === 0 || position === run.end
+        if (count === 0) cuts.atEnd = true
+      }
+      if (start === end) break
+      const cut = this.#chunkEnd(start, end, isLast)
+      if (cut === 0) continue
+      cuts.add(cut - start)
+      start = cut
+    }
+    return position - (end - start)
   }
 
   #range(job: RangeJob): void {
     this.#withFile(job.path, job, (file) => {
       let position = job.position
-      for (const length of job.lengths) {
+      for (const [i, length] of job.lengths.entries()) {
         this.#throwIfCancelled()
+        const gap = job.gaps[i] ?? 0
+        this.#addHole(gap)
+        position += gap
         let got = 0
         while (got < length) {
           const count = file.read(this.#arena, got, length - got, position + got)
@@ -361,4 +403,13 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
     this.#out.newBlobs++
     this.#out.newBytes += chunk.length
   }
+}
+
+/** Whether a file that is open is not what it was when it was opened. */
+function hasChanged(file: OpenSourceFile): boolean {
+  const before = file.stat
+  const now = file.statNow()
+  return (
+    now.size !== before.size || now.mtimeNs !== before.mtimeNs || now.ctimeNs !== before.ctimeNs
+  )
 }

@@ -4,6 +4,10 @@ import { REFERENCE_BYTES } from '../format/constants.ts'
 import { type ExtendedMetadata, NO_EXTENDED, type Xattr } from '../source/extended-metadata.ts'
 
 const NO_LENGTHS = new Uint32Array(0)
+const NO_GAPS = new Float64Array(0)
+/** The longest hole that one reference stands for: FORMAT.md 12. */
+const HOLE_BYTES_MAX = 0xffff_f000
+const HOLE_ID = Buffer.alloc(32)
 
 /** How reading a file went. */
 export const READ_STATUS = {
@@ -24,13 +28,16 @@ export interface BackupResult {
   readonly sizes: Float64Array
   readonly counts: Uint32Array
   readonly references: Uint8Array
-  /** A pack of this run (positive), or -1 - n for pack n of the index. */
+  /** A pack of this run (positive), or -1 - n for pack n of the index. 0 of a hole. */
   readonly handles: Int32Array
   /** 1 where another worker's claim was relied on: to be resolved in full. */
   readonly claimed: Uint8Array
   /** Of the few files that have any. */
   readonly extended: readonly FileExtended[]
+  /** Of chunks that were cut; 0 for the hole that ends a file. */
   readonly lengths: Uint32Array
+  /** Bytes of the hole before each of them; empty if there is none. */
+  readonly gaps: Float64Array
   readonly atEnd: boolean
   readonly newBlobs: number
   readonly newBytes: number
@@ -58,6 +65,7 @@ export class ResultBuilder {
   #first = 0
   #size = 0
   lengths = NO_LENGTHS
+  gaps = NO_GAPS
   atEnd = false
   newBlobs = 0
   newBytes = 0
@@ -100,6 +108,13 @@ export class ResultBuilder {
     this.#size += length
   }
 
+  /** A hole of `byteCount` bytes, however many. */
+  addHole(byteCount: number): void {
+    for (let left = byteCount; left > 0; left -= HOLE_BYTES_MAX) {
+      this.add(HOLE_ID, Math.min(left, HOLE_BYTES_MAX), 0, false)
+    }
+  }
+
   #grow(): void {
     const capacity = this.#handles.length * 2
     const references = Buffer.allocUnsafeSlow(capacity * REFERENCE_BYTES)
@@ -124,6 +139,7 @@ export class ResultBuilder {
       claimed: this.#claimed.subarray(0, this.#total),
       extended: this.#extended,
       lengths: this.lengths,
+      gaps: this.gaps,
       atEnd: this.atEnd,
       newBlobs: this.newBlobs,
       newBytes: this.newBytes,

@@ -5,7 +5,7 @@
  */
 
 import type { ByteString } from '../base/bytes.ts'
-import type { Libc, XattrCalls } from './libc.ts'
+import type { ReadingCalls, XattrCalls } from './libc-reading.ts'
 import { errorCode, systemError } from './system-error.ts'
 
 export type Xattr = readonly [name: Uint8Array, value: Uint8Array]
@@ -46,13 +46,13 @@ const CALL_BYTES_MAX = 65_536
 const XATTR_BYTES_MAX = 60 << 20
 
 export class ExtendedReader {
-  readonly #libc: Libc
+  readonly #libc: ReadingCalls
   readonly #list = Buffer.allocUnsafeSlow(CALL_BYTES_MAX)
   readonly #value = Buffer.allocUnsafeSlow(CALL_BYTES_MAX)
   readonly #devicesWithoutXattrs = new Set<bigint>()
   readonly #devicesWithoutFlags = new Set<bigint>()
 
-  constructor(libc: Libc) {
+  constructor(libc: ReadingCalls) {
     this.#libc = libc
   }
 

@@ -1,6 +1,7 @@
 /**
  * The C library's calls that Node lacks: times in nanoseconds, a rename that replaces nothing, special
- * files, entries of an open directory, files without a name, extended attributes, inode flags. The one place that uses koffi. Every function here throws an error of Node's shape.
+ * files, entries of an open directory, files without a name; and, in libc-reading.ts, what a backup
+ * reads. The one place that uses koffi. Every function here throws an error of Node's shape.
  *
  * Loaded on first use (about 10 ms a thread). Undefined where there is no such library: callers have
  * a way without it, which is slower or less exact.
@@ -9,12 +10,13 @@
 import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import type { ByteString } from '../base/bytes.ts'
+import { bindReading, type ReadingCalls } from './libc-reading.ts'
 import { errnoError } from './system-error.ts'
 
 /** Nanoseconds since 1970, negative before. `omit` leaves the time as it is. */
 export type TimeNs = bigint | 'omit'
 
-export interface Libc {
+export interface Libc extends ReadingCalls {
   /** Sets the times of an open file, to the nanosecond. `path` is for the error only. */
   futimens(descriptor: number, atime: TimeNs, mtime: TimeNs, path: ByteString): void
   /** Sets the times of what is at `path`: of the link itself unless `follow`. */
@@ -52,20 +54,6 @@ export interface Libc {
   link(descriptor: number, directory: number, name: ByteString, path: ByteString): void
   /** The magic number of the file system of an open file, or undefined. */
   fileSystem(descriptor: number): number | undefined
-  /** Reads the extended attributes of an open file; not one of O_PATH. `path` is for the errors. */
-  xattrsOfDescriptor(descriptor: number, path: ByteString): XattrCalls
-  /** Reads those of what is at `native` itself, which may be a link. */
-  xattrsOfPath(native: ByteString, path: ByteString): XattrCalls
-  /** FS_IOC_GETFLAGS. */
-  inodeFlags(descriptor: number, path: ByteString): number
-}
-
-/** Calls that give bytes, as many as they return. */
-export interface XattrCalls {
-  /** The names, each ended by a zero byte. A `byteCount` of 0 asks for their size. */
-  list(into: Buffer, byteCount: number): number
-  /** The value for a name that ends with its zero byte. */
-  get(name: Buffer, into: Buffer): number
 }
 
 const AT_FDCWD = -100
@@ -75,8 +63,6 @@ const AT_EMPTY_PATH = 0x1000
 const O_CLOEXEC = 0o2000000
 const RENAME_NOREPLACE = 1
 const UTIME_OMIT = 0x3ffffffen
-/** _IOR('f', 1, long), of which the kernel writes an int. */
-const FS_IOC_GETFLAGS = 0x8008_6601
 const NS_PER_SECOND = 1_000_000_000n
 
 const LIBRARY_NAMES: Readonly<Record<string, readonly string[]>> = {
@@ -195,70 +181,6 @@ function declare(library: Library) {
     into: Buffer,
   ) => number
   return { futimens, utimensat, renameat2, mknod, openat, close, linkat, fstatfs }
-}
-
-/** As `declare`, for what is read of a source. */
-function declareReading(library: Library) {
-  const flistxattr = library.func('int64_t flistxattr(int, uint8_t *, size_t)') as (
-    descriptor: number,
-    into: Buffer,
-    byteCount: number,
-  ) => number
-  const llistxattr = library.func('int64_t llistxattr(const uint8_t *, uint8_t *, size_t)') as (
-    path: Buffer,
-    into: Buffer,
-    byteCount: number,
-  ) => number
-  const fgetxattr = library.func('int64_t fgetxattr(int, const uint8_t *, uint8_t *, size_t)') as (
-    descriptor: number,
-    name: Buffer,
-    into: Buffer,
-    byteCount: number,
-  ) => number
-  const lgetxattr = library.func(
-    'int64_t lgetxattr(const uint8_t *, const uint8_t *, uint8_t *, size_t)',
-  ) as (path: Buffer, name: Buffer, into: Buffer, byteCount: number) => number
-  // Variadic in C, as openat.
-  const ioctl = library.func('int ioctl(int, unsigned long, uint8_t *)') as (
-    descriptor: number,
-    request: number,
-    into: Buffer,
-  ) => number
-  return { flistxattr, llistxattr, fgetxattr, lgetxattr, ioctl }
-}
-
-function bindReading(
-  koffi: Koffi,
-  library: Library,
-): Pick<Libc, 'xattrsOfDescriptor' | 'xattrsOfPath' | 'inodeFlags'> {
-  const { flistxattr, llistxattr, fgetxattr, lgetxattr, ioctl } = declareReading(library)
-  const flags = Buffer.alloc(8)
-
-  /** Must follow the call at once: anything in between may change errno. */
-  function counted(result: number, syscall: string, path: ByteString): number {
-    if (result < 0) throw errnoError(koffi.errno(), syscall, path)
-    return result
-  }
-
-  return {
-    xattrsOfDescriptor: (descriptor, path) => ({
-      list: (into, byteCount) =>
-        counted(flistxattr(descriptor, into, byteCount), 'listxattr', path),
-      get: (name, into) =>
-        counted(fgetxattr(descriptor, name, into, into.length), 'getxattr', path),
-    }),
-    xattrsOfPath(native, path) {
-      const at = Buffer.from(`${native}\0`, 'latin1')
-      return {
-        list: (into, byteCount) => counted(llistxattr(at, into, byteCount), 'listxattr', path),
-        get: (name, into) => counted(lgetxattr(at, name, into, into.length), 'getxattr', path),
-      }
-    },
-    inodeFlags(descriptor, path) {
-      counted(ioctl(descriptor, FS_IOC_GETFLAGS, flags), 'ioctl', path)
-      return flags.readUInt32LE(0)
-    },
-  }
 }
 
 function bind(koffi: Koffi, library: Library): Libc {

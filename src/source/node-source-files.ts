@@ -8,7 +8,7 @@ import { type ExtendedMetadata, ExtendedReader, NO_EXTENDED } from './extended-m
 import { libc } from './libc.ts'
 import { descriptorPath, hasDescriptorPaths, type NativePath } from './native-path.ts'
 import { nativePath, O_PATH, PATH_BYTES_MAX, withNativePath } from './native-path.ts'
-import type { EntryType, OpenSourceFile, SourceFiles, SourceStat } from './source-files.ts'
+import type { DataRun, EntryType, OpenSourceFile, SourceFiles, SourceStat } from './source-files.ts'
 import { about, errorAbout, errorCode, systemError } from './system-error.ts'
 
 const LSTAT_OPTIONS = { bigint: true, throwIfNoEntry: false } as const
@@ -16,6 +16,22 @@ const BIGINT = { bigint: true } as const
 const NO_ATIME = constants.O_NOATIME ?? 0
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 const DIRECTORY_FLAGS = constants.O_DIRECTORY | constants.O_NOFOLLOW
+
+/** What `st_blocks` counts, whatever the file system's blocks are. */
+const BLOCK_UNIT_BYTES = 512
+/** A smaller file is read faster than its holes are found. */
+const HOLE_BYTES_MIN = 1 << 20
+
+/**
+ * Whose word on holes is taken. Others have called data that was not on the disk yet a hole
+ * (OpenZFS), or are told by a server what is one: their files are read to the end.
+ */
+const HOLE_FILE_SYSTEMS: ReadonlySet<number> = new Set([
+  0x0102_1994, // tmpfs
+  0xef53, // ext2, ext3, ext4
+  0x5846_5342, // xfs
+  0x9123_683e, // btrfs
+])
 
 export function nodeSourceFiles(): SourceFiles {
   const accounts = accountNames()
@@ -154,6 +170,22 @@ export class OpenRegularFile implements OpenSourceFile {
         if (errorCode(error) !== 'EINTR') throw errorAbout(this.#path, error)
       }
     }
+  }
+
+  get mayHaveHoles(): boolean {
+    const { blocks, size } = this.stat
+    if (blocks * BLOCK_UNIT_BYTES >= size || size < HOLE_BYTES_MIN) return false
+    const type = libc()?.fileSystem(this.descriptor)
+    return type !== undefined && HOLE_FILE_SYSTEMS.has(type)
+  }
+
+  nextData(position: number): DataRun | undefined {
+    const { size } = this.stat
+    const c = libc()
+    if (c === undefined) return position < size ? { start: position, end: size } : undefined
+    const start = c.seek(this.descriptor, position, 'data', this.#path)
+    if (start === undefined) return undefined
+    return { start, end: c.seek(this.descriptor, start, 'hole', this.#path) ?? start }
   }
 
   extended(): ExtendedMetadata {

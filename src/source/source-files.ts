@@ -51,8 +51,18 @@ export interface OpenSource {
   close(): void
 }
 
+/** Bytes of a file from `start` up to `end`. */
+export interface DataRun {
+  readonly start: number
+  readonly end: number
+}
+
 /** A file to back up. */
 export interface OpenSourceFile extends OpenSource {
+  /** Whether asking `nextData` is worth it. */
+  readonly mayHaveHoles: boolean
+  /** The next bytes at or behind `position` that are no hole; undefined if there are only holes. */
+  nextData(position: number): DataRun | undefined
   /** Its extended attributes and flags; what cannot be read is told in the result. */
   extended(): ExtendedMetadata
 }

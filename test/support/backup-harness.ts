@@ -8,7 +8,7 @@ import type { ScanCacheFiles } from '../../src/engine/backup/scan-cache.ts'
 import type { Environment } from '../../src/engine/environment.ts'
 import { ENTRY_TYPE, type NodeRoot, type TreeEntry } from '../../src/format/tree.ts'
 import { BLOB_TYPE } from '../../src/format/constants.ts'
-import { referenceCount, referenceId } from '../../src/format/tree.ts'
+import { isHole, referenceCount, referenceId, referenceLength } from '../../src/format/tree.ts'
 import { BlobReader } from '../../src/repository/blob-reader.ts'
 import { createRepository } from '../../src/repository/initialize.ts'
 import { openIndex } from '../../src/repository/open-index.ts'
@@ -195,7 +195,9 @@ export async function fileContent(blobs: BlobReader, entry: TreeEntry): Promise<
   const parts: Uint8Array[] = []
   const add = async (references: Uint8Array) => {
     for (let i = 0; i < referenceCount(references); i++) {
-      parts.push(Uint8Array.from(await blobs.load(referenceId(references, i), BLOB_TYPE.data)))
+      const id = referenceId(references, i)
+      if (isHole(id)) parts.push(new Uint8Array(referenceLength(references, i)))
+      else parts.push(Uint8Array.from(await blobs.load(id, BLOB_TYPE.data)))
     }
   }
   if (entry.content !== undefined) await add(entry.content)

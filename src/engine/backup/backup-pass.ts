@@ -270,6 +270,7 @@ export class BackupPass {
       onClaimed: (ids: Uint8Array) => writer.addClaimed(ids),
       onError: (file: PendingFile, message: string) =>
         this.#totals.failed(file.path, new Error(message)),
+      lstat: this.#options.environment.source.lstat,
       onJob: () => writer.growClaims(),
       signal: this.#options.signal,
     }

@@ -12,6 +12,7 @@ import type { WorkPool } from '../../pipeline/work-pool.ts'
 import type { ChunkListWriter } from '../../repository/tree-writer.ts'
 import type { PackHandles } from './pack-handles.ts'
 import type { PendingFile } from './scan-options.ts'
+import type { SourceFiles, SourceStat } from '../../source/source-files.ts'
 import { extendedExtras } from './tree-entry.ts'
 
 const MIB = 1 << 20
@@ -33,6 +34,7 @@ export interface FileReaderOptions {
   /** Ids that another worker's claim was relied on for: to be resolved in full. */
   readonly onClaimed: (ids: Uint8Array) => void
   readonly onError: (file: PendingFile, message: string) => void
+  readonly lstat: SourceFiles['lstat']
   /** Before each round of jobs: a chance to hand out a larger claim table. */
   readonly onJob: () => void
   readonly signal: AbortSignal | undefined
@@ -201,7 +203,9 @@ export class FileReader {
     const at = first * REFERENCE_BYTES
     content.add(result.references.subarray(at, at + count * REFERENCE_BYTES))
     for (let i = first; i < first + count; i++) {
-      const handle = handles.resolve(result.handles[i] ?? 0)
+      const raw = result.handles[i] ?? 0
+      if (raw === 0) continue // A hole.
+      const handle = handles.resolve(raw)
       handles.used.add(handle)
       content.handles.add(handle)
     }
@@ -249,17 +253,23 @@ export class FileReader {
     let previous: Promise<void> = Promise.resolve()
     for (let atEnd = false; !atEnd && status === READ_STATUS.ok; ) {
       this.#throwIfFailed()
-      const cut = await pool.run({ kind: 'cut', ...where, position, byteCount: CUT_WINDOW_BYTES })
+      const cut = await pool.run({
+        kind: 'cut',
+        ...where,
+        position,
+        byteCount: CUT_WINDOW_BYTES,
+        size: file.stat.size,
+      })
       status = cut.statuses[0] ?? READ_STATUS.failed
       message = cut.errors[0]
-      content.extended ??= cut.extended[0]
+      ;[content.extended] = cut.extended
       if (status !== READ_STATUS.ok) break
       atEnd = cut.atEnd || cut.lengths.length === 0
       // While the next window is cut, this one is stored; two are never stored at once.
       await previous
       const start = position
-      position += cut.lengths.reduce((sum, length) => sum + length, 0)
-      previous = this.#storeWindow(file, content, start, cut.lengths).then((ended) => {
+      position += sum(cut.lengths) + sum(cut.gaps)
+      previous = this.#storeWindow(file, content, start, cut).then((ended) => {
         if (ended.status === READ_STATUS.ok) return
         status = ended.status
         message = ended.message
@@ -267,15 +277,30 @@ export class FileReader {
       previous.catch(() => {})
     }
     await previous
-    if (status === READ_STATUS.ok && content.size !== file.stat.size) status = READ_STATUS.changed
+    if (status === READ_STATUS.ok && this.#hasChanged(file, content.size)) {
+      status = READ_STATUS.changed
+    }
     this.#conclude(file, status, content, message)
+  }
+
+  #hasChanged({ path, stat }: PendingFile, byteCount: number): boolean {
+    if (byteCount !== stat.size) return true
+    let now: SourceStat | undefined
+    try {
+      now = this.#options.lstat(path)
+    } catch {
+      return false // It was read to its end; what became of it later is another matter.
+    }
+    // One that has been replaced since was not changed.
+    if (now === undefined || now.ino !== stat.ino || now.dev !== stat.dev) return false
+    return now.size !== stat.size || now.mtimeNs !== stat.mtimeNs || now.ctimeNs !== stat.ctimeNs
   }
 
   async #storeWindow(
     file: PendingFile,
     content: ContentCollector,
     start: number,
-    lengths: Uint32Array,
+    { lengths, gaps }: Pick<BackupResult, 'lengths' | 'gaps'>,
   ): Promise<{ status: number; message: string | undefined }> {
     const { pool, ready, onJob } = this.#options
     const where = { path: file.path, device: file.stat.dev, inode: file.stat.ino }
@@ -286,16 +311,17 @@ export class FileReader {
       let end = at
       let byteCount = 0
       while (end < lengths.length && byteCount < RANGE_BYTES) byteCount += lengths[end++] ?? 0
+      const part = { lengths: lengths.slice(at, end), gaps: gaps.slice(at, end) }
       await ready()
       onJob()
-      const job = pool.run({ kind: 'range', ...where, position, lengths: lengths.slice(at, end) })
+      const job = pool.run({ kind: 'range', ...where, position, ...part })
       job.catch(() => {})
       waiting.push(job)
       if (waiting.length > pool.size * JOBS_PER_WORKER) {
         const first = waiting.shift()
         if (first !== undefined) results.push(await first)
       }
-      position += byteCount
+      position += byteCount + sum(part.gaps)
       at = end
     }
     results.push(...(await Promise.all(waiting)))
@@ -309,4 +335,10 @@ export class FileReader {
     }
     return { status: READ_STATUS.ok, message: undefined }
   }
+}
+
+function sum(numbers: Uint32Array | Float64Array): number {
+  let total = 0
+  for (const number of numbers) total += number
+  return total
 }

@@ -10,7 +10,7 @@ import type { Environment } from '../../../src/engine/environment.ts'
 import { CborReader } from '../../../src/format/cbor.ts'
 import { BLOB_TYPE } from '../../../src/format/constants.ts'
 import { readXattrs, type TreeEntry } from '../../../src/format/tree.ts'
-import { NO_EXTENDED } from '../../../src/source/extended-metadata.ts'
+import { type ExtendedMetadata, NO_EXTENDED } from '../../../src/source/extended-metadata.ts'
 import { systemError } from '../../../src/source/system-error.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import {
@@ -21,6 +21,7 @@ import {
   MemoryCache,
   open,
 } from '../../support/backup-harness.ts'
+import { withSourceFaults } from '../../support/source-faults.ts'
 
 let root = ''
 let disk: MemoryBackend
@@ -219,37 +220,14 @@ test('E3: a changed attribute makes a new entry; an unchanged file is not asked 
 
 test('E17: an attribute that cannot be read is named, and the rest is saved', async () => {
   const file = write('file', 'content')
-  const environment = inlineEnvironment()
-  const { source } = environment
   const problem = systemError('EIO', 'getxattr', file)
-  const failing: Environment = {
-    ...environment,
-    source: {
-      ...source,
-      extended: (path, stat) =>
-        path === root
-          ? {
-              ...NO_EXTENDED,
-              xattrs: [[Buffer.from('user.d'), Buffer.from('d')]],
-              problems: [problem],
-            }
-          : source.extended(path, stat),
-      open: (path) => {
-        const opened = source.open(path)
-        return {
-          stat: opened.stat,
-          statNow: () => opened.statNow(),
-          read: (...args) => opened.read(...args),
-          close: () => opened.close(),
-          extended: () => ({
-            xattrs: [[Buffer.from('user.ok'), Buffer.from('k')]],
-            flags: 0,
-            problems: [problem],
-          }),
-        }
-      },
-    },
-  }
+  const some = { flags: 0, problems: [problem] }
+  const failing = withSourceFaults(inlineEnvironment(), {
+    extended: (path) =>
+      path === root || path === file
+        ? { ...some, xattrs: [[Buffer.from('user.ok'), Buffer.from('k')]] }
+        : undefined,
+  })
   const errors: string[] = []
   const report = await backUp(disk, root, {
     environment: failing,
@@ -276,30 +254,12 @@ function later(seconds: number): Environment {
 /** The real files, some of which have other attributes. */
 function withXattrs(
   environment: Environment,
-  xattrsOf: (path: ByteString) => readonly (readonly [Uint8Array, Uint8Array])[] | undefined,
+  xattrsOf: (path: ByteString) => ExtendedMetadata['xattrs'] | undefined,
 ): Environment {
-  const { source } = environment
-  return {
-    ...environment,
-    source: {
-      ...source,
-      extended: (path, stat) => {
-        const xattrs = xattrsOf(path)
-        return xattrs === undefined ? source.extended(path, stat) : { ...NO_EXTENDED, xattrs }
-      },
-      open: (path) => {
-        const opened = source.open(path)
-        return {
-          stat: opened.stat,
-          statNow: () => opened.statNow(),
-          read: (...args) => opened.read(...args),
-          close: () => opened.close(),
-          extended: () => {
-            const xattrs = xattrsOf(path)
-            return xattrs === undefined ? opened.extended() : { ...NO_EXTENDED, xattrs }
-          },
-        }
-      },
+  return withSourceFaults(environment, {
+    extended: (path) => {
+      const xattrs = xattrsOf(path)
+      return xattrs === undefined ? undefined : { ...NO_EXTENDED, xattrs }
     },
-  }
+  })
 }
