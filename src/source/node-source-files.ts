@@ -1,17 +1,19 @@
 /** The real file system, as a backup reads it. */
 
-import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
-import { readdirSync, readlinkSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } from 'node:fs'
 import type { ByteString } from '../base/bytes.ts'
 import { accountNames } from './account-names.ts'
 import { type ExtendedMetadata, ExtendedReader, NO_EXTENDED } from './extended-metadata.ts'
 import { libc } from './libc.ts'
 import { descriptorPath, hasDescriptorPaths, type NativePath } from './native-path.ts'
 import { nativePath, O_PATH, PATH_BYTES_MAX, withNativePath } from './native-path.ts'
-import type { DataRun, EntryType, OpenSourceFile, SourceFiles, SourceStat } from './source-files.ts'
+import { listNames, look, openSourceDirectory } from './source-directory.ts'
+import type { DataRun, OpenSourceFile, SourceFiles, SourceStat } from './source-files.ts'
+import { sourceStat } from './source-stat.ts'
 import { about, errorAbout, errorCode, systemError } from './system-error.ts'
 
-const LSTAT_OPTIONS = { bigint: true, throwIfNoEntry: false } as const
+export { listNames, sourceStat }
+
 const BIGINT = { bigint: true } as const
 const NO_ATIME = constants.O_NOATIME ?? 0
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
@@ -44,7 +46,8 @@ export function nodeSourceFiles(): SourceFiles {
       if (path.length <= PATH_BYTES_MAX) return openRegularFile(nativePath(path), path)
       return withNativePath(path, (native) => openRegularFile(native, path))
     },
-    extended: extendedNative,
+    openDirectory: (path, follow) =>
+      openSourceDirectory(path, { follow, extended: extendedReader }),
     get hasExtended() {
       return extendedReader() !== undefined
     },
@@ -54,12 +57,9 @@ export function nodeSourceFiles(): SourceFiles {
 }
 
 function lstatNative(path: ByteString): SourceStat | undefined {
+  if (path.length <= PATH_BYTES_MAX) return look(nativePath(path), false, path)
   try {
-    const stats =
-      path.length <= PATH_BYTES_MAX
-        ? lstatSync(nativePath(path), LSTAT_OPTIONS)
-        : withNativePath(path, (native) => lstatSync(native, LSTAT_OPTIONS))
-    return stats && sourceStat(stats)
+    return withNativePath(path, (native) => look(native, false, path))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined // A directory on a long way to it is gone.
     throw errorAbout(path, error)
@@ -78,12 +78,6 @@ function readDirectoryNative(path: ByteString): ByteString[] {
   } finally {
     closeSync(descriptor)
   }
-}
-
-/** The names in a directory, sorted by byte. */
-export function listNames(directory: NativePath): ByteString[] {
-  // As latin1 every byte stays a character of its own; Node's default would merge invalid UTF-8.
-  return readdirSync(directory, 'latin1').sort()
 }
 
 /** Opens `native` as `SourceFiles.open` promises. `path` is for the errors. */
@@ -123,28 +117,6 @@ function extendedReader(): ExtendedReader | undefined {
   const c = libc()
   if (c !== undefined) reader ??= new ExtendedReader(c)
   return reader
-}
-
-function extendedNative(path: ByteString, stat: SourceStat): ExtendedMetadata {
-  const found = extendedReader()
-  if (found === undefined) return NO_EXTENDED
-  const { dev } = stat
-  return withNativePath(path, (native) => {
-    if (stat.type === 'directory') {
-      try {
-        const descriptor = openQuietly(native, path, DIRECTORY_FLAGS)
-        try {
-          return found.ofDescriptor(descriptor, dev, path)
-        } finally {
-          closeSync(descriptor)
-        }
-      } catch (error) {
-        // One that may be passed through but not read still tells its attributes.
-        if (errorCode(error) !== 'EACCES') throw error
-      }
-    }
-    return found.ofPath(typeof native === 'string' ? native : native.toString('latin1'), dev, path)
-  })
 }
 
 export class OpenRegularFile implements OpenSourceFile {
@@ -194,46 +166,5 @@ export class OpenRegularFile implements OpenSourceFile {
 
   close(): void {
     closeSync(this.descriptor)
-  }
-}
-
-export function sourceStat(stats: BigIntStats): SourceStat {
-  const mode = Number(stats.mode)
-  return {
-    type: entryType(mode),
-    mode: mode & 0o7777,
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    size: Number(stats.size),
-    mtimeNs: stats.mtimeNs,
-    ctimeNs: stats.ctimeNs,
-    atimeNs: stats.atimeNs,
-    birthtimeNs: stats.birthtimeNs,
-    dev: stats.dev,
-    ino: stats.ino,
-    linkCount: Number(stats.nlink),
-    rdev: stats.rdev,
-    blocks: Number(stats.blocks),
-  }
-}
-
-function entryType(mode: number): EntryType {
-  switch (mode & constants.S_IFMT) {
-    case constants.S_IFREG:
-      return 'file'
-    case constants.S_IFDIR:
-      return 'directory'
-    case constants.S_IFLNK:
-      return 'symlink'
-    case constants.S_IFIFO:
-      return 'fifo'
-    case constants.S_IFSOCK:
-      return 'socket'
-    case constants.S_IFCHR:
-      return 'chardevice'
-    case constants.S_IFBLK:
-      return 'blockdevice'
-    default:
-      return 'other'
   }
 }

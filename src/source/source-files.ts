@@ -67,6 +67,25 @@ export interface OpenSourceFile extends OpenSource {
   extended(): ExtendedMetadata
 }
 
+/**
+ * An open directory: what is looked up in it is in this directory, whatever is at its path now.
+ * Errors name paths as if they had been used.
+ */
+export interface SourceDirectory {
+  /** What it was when it was opened. */
+  readonly stat: SourceStat
+  /** Sorted by byte, without `.` and `..`. */
+  names(): ByteString[]
+  /** What is there, or with `follow` where a link there leads. Undefined if nothing is there. */
+  look(name: ByteString, follow: boolean): SourceStat | undefined
+  readLink(name: ByteString): Uint8Array
+  /** The extended attributes of an entry that cannot be opened: a link, a pipe, a device. */
+  extended(name: ByteString, stat: SourceStat): ExtendedMetadata
+  /** Its own extended attributes and flags. */
+  ownExtended(): ExtendedMetadata
+  close(): void
+}
+
 export interface SourceFiles {
   /** What is at `path` itself; a symlink is not followed. Undefined if nothing is there. */
   lstat(path: ByteString): SourceStat | undefined
@@ -78,8 +97,8 @@ export interface SourceFiles {
    * a FIFO, leaves atime alone where the system allows that. Rejects what is not a regular file.
    */
   open(path: ByteString): OpenSourceFile
-  /** Those of what is at `path` and is no regular file. Throws if it is not of `stat.type` now. */
-  extended(path: ByteString, stat: SourceStat): ExtendedMetadata
+  /** Throws ENOTDIR if it is none, or a link that is not to be followed. */
+  openDirectory(path: ByteString, follow: boolean): SourceDirectory
   /** False where extended attributes and flags cannot be read at all: there are none then. */
   readonly hasExtended: boolean
   /** A user or group name for an id, or undefined. Remembered. */

@@ -7,7 +7,8 @@ import type { SourceStat } from '../../src/source/source-files.ts'
 
 /** Each is called before the real thing, and may change the file or throw in its stead. */
 export interface SourceFaults {
-  readonly onLstat?: (path: ByteString) => void
+  readonly onLook?: (path: ByteString) => void
+  readonly onOpenDirectory?: (path: ByteString) => void
   readonly onReadDirectory?: (path: ByteString) => void
   readonly onReadLink?: (path: ByteString) => void
   readonly onOpen?: (path: ByteString) => void
@@ -26,21 +27,32 @@ export function withSourceFaults(environment: Environment, faults: SourceFaults)
     source: {
       ...source,
       hasExtended: source.hasExtended,
-      lstat: (path) => {
-        faults.onLstat?.(path)
-        const stat = source.lstat(path)
-        return stat === undefined ? undefined : (faults.stat?.(path, stat) ?? stat)
+      openDirectory: (path, follow) => {
+        faults.onOpenDirectory?.(path)
+        const directory = source.openDirectory(path, follow)
+        const below = (name: ByteString) => (path === '/' ? `/${name}` : `${path}/${name}`)
+        return {
+          stat: faults.stat?.(path, directory.stat) ?? directory.stat,
+          names: () => {
+            faults.onReadDirectory?.(path)
+            const names = directory.names()
+            return faults.names?.(path, names) ?? names
+          },
+          look: (name, followLink) => {
+            faults.onLook?.(below(name))
+            const stat = directory.look(name, followLink)
+            return stat === undefined ? undefined : (faults.stat?.(below(name), stat) ?? stat)
+          },
+          readLink: (name) => {
+            faults.onReadLink?.(below(name))
+            return directory.readLink(name)
+          },
+          extended: (name, stat) =>
+            faults.extended?.(below(name)) ?? directory.extended(name, stat),
+          ownExtended: () => faults.extended?.(path) ?? directory.ownExtended(),
+          close: () => directory.close(),
+        }
       },
-      readDirectory: (path) => {
-        faults.onReadDirectory?.(path)
-        const names = source.readDirectory(path)
-        return faults.names?.(path, names) ?? names
-      },
-      readLink: (path) => {
-        faults.onReadLink?.(path)
-        return source.readLink(path)
-      },
-      extended: (path, stat) => faults.extended?.(path) ?? source.extended(path, stat),
       open: (path) => {
         faults.onOpen?.(path)
         const opened = source.open(path)

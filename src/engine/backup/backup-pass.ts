@@ -293,6 +293,7 @@ export class BackupPass {
 
   async close(): Promise<void> {
     this.#handles.cancel()
+    this.#scan?.close()
     this.#cacheWriter?.discard()
     this.#cache?.close()
     await this.#writer?.close()

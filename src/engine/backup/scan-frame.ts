@@ -3,6 +3,7 @@
 import type { ByteString } from '../../base/bytes.ts'
 import type { TreeWriter } from '../../repository/tree-writer.ts'
 import type { SourceStat } from '../../source/source-files.ts'
+import type { DirectoryPlace } from './open-directories.ts'
 import type { CachedDirectory } from './scan-cache.ts'
 import type { BlockBuilder } from './scan-cache-writer.ts'
 import type { SourceNode } from './source-roots.ts'
@@ -27,7 +28,7 @@ export interface Slot {
 
 export type ChildBlock = { readonly where: 'old' | 'new'; readonly offset: number }
 
-export class Frame {
+export class Frame implements DirectoryPlace {
   readonly path: ByteString
   readonly parent: Frame | undefined
   /** Its own slot in the parent. */
@@ -38,6 +39,10 @@ export class Frame {
   readonly cached: CachedDirectory | undefined
   readonly cachedOffset: number
   readonly device: bigint | undefined
+  readonly follow: boolean
+  readonly identity: DirectoryPlace['identity']
+  /** Its extended metadata; undefined until it is needed. */
+  extended: Pick<EntryExtras, 'xattrs' | 'flags'> | undefined
   next = 0
   /** The first cached row not below the next name. */
   cachedRow = 0
@@ -50,7 +55,6 @@ export class Frame {
   block: BlockBuilder | undefined
 
   constructor(init: {
-    readonly path: ByteString
     readonly parent: Frame | undefined
     readonly slot: Slot | undefined
     readonly names: readonly ByteString[]
@@ -58,8 +62,11 @@ export class Frame {
     readonly cached: CachedDirectory | undefined
     readonly cachedOffset: number
     readonly device: bigint | undefined
+    readonly place: DirectoryPlace
   }) {
-    this.path = init.path
+    this.path = init.place.path
+    this.follow = init.place.follow
+    this.identity = init.place.identity
     this.parent = init.parent
     this.slot = init.slot
     this.names = init.names

@@ -10,8 +10,8 @@
 import { type ByteString, equalBytes } from '../../base/bytes.ts'
 import { CborWriter } from '../../format/cbor.ts'
 import { type NodeRoot, type TreeEntry, writeEntry } from '../../format/tree.ts'
-import type { SourceStat } from '../../source/source-files.ts'
 import { EntrySource } from './entry-source.ts'
+import type { DirectoryPlace } from './open-directories.ts'
 import { BlockBuilder } from './scan-cache-writer.ts'
 import { type ChildBlock, Frame, type Slot } from './scan-frame.ts'
 import type { ItemAction, ScanOptions, TreeServices } from './scan-options.ts'
@@ -40,7 +40,7 @@ export class Scan {
     this.#options = options
     this.#entries = new EntrySource(options.source, options.hooks.onError)
     const offset = options.cache?.rootOffset ?? 0
-    const frame = this.#enter(root, undefined, undefined, offset, undefined)
+    const frame = this.#entries.attempt(root.path, () => this.#enterRoot(root, offset))
     if (frame !== undefined) this.#stack.push(frame)
     if (frame !== undefined && root.children === undefined) this.sourcesFound++
   }
@@ -79,45 +79,40 @@ export class Scan {
       return
     }
     this.#stack.pop()
+    // While it is still open, if it is going to be needed.
+    if (!this.#isKept(frame)) this.#entries.ownExtended(frame)
+    this.#entries.leave(frame)
     frame.isWalked = true
     this.#drain(frame)
   }
 
+  /** Must be called when the scan is given up; at its end there is nothing left to close. */
+  close(): void {
+    this.#entries.close()
+  }
+
+  #enterRoot({ path, children }: SourceNode, cachedOffset: number): Frame {
+    const place = this.#entries.rootPlace(path)
+    const above = { parent: undefined, slot: undefined, device: undefined }
+    return this.#enter({ ...above, place, children }, cachedOffset)
+  }
+
+  /** Throws what the system says if the directory cannot be listed. */
   #enter(
-    node: {
-      readonly path: ByteString
-      readonly children?: ReadonlyMap<ByteString, SourceNode> | undefined
+    init: Pick<Frame, 'parent' | 'slot' | 'children' | 'device'> & {
+      readonly place: DirectoryPlace
     },
-    parent: Frame | undefined,
-    slot: Slot | undefined,
-    cachedOffset: number | undefined,
-    device: bigint | undefined,
-  ): Frame | undefined {
+    cachedOffset: number,
+  ): Frame {
     const { source, exclusions, cache, badHandles } = this.#options
-    const { path, children } = node
-    let names: readonly ByteString[]
-    try {
-      names =
-        children === undefined
-          ? exclusions.taggedNames(path, source.readDirectory(path), source)
-          : [...children.keys()].sort()
-    } catch (error) {
-      this.#entries.fail(path, error)
-      return undefined
-    }
-    let cached =
-      cachedOffset === undefined || cachedOffset === 0 ? undefined : cache?.directory(cachedOffset)
+    const { place, children } = init
+    const names =
+      children === undefined
+        ? exclusions.taggedNames(place.path, this.#entries.names(place), source)
+        : [...children.keys()].sort()
+    let cached = cachedOffset === 0 ? undefined : cache?.directory(cachedOffset)
     if (cached?.handles.some((handle) => badHandles.has(handle))) cached = undefined
-    return new Frame({
-      path,
-      parent,
-      slot,
-      names,
-      children,
-      cached,
-      cachedOffset: cachedOffset ?? 0,
-      device,
-    })
+    return new Frame({ ...init, names, cached, cachedOffset })
   }
 
   /** The cached row of a name; names come in order, so that this only goes forward. */
@@ -134,23 +129,12 @@ export class Scan {
   }
 
   #visit(frame: Frame, name: ByteString): void {
-    const { source, exclusions } = this.#options
+    const { exclusions } = this.#options
     const path = frame.childPath(name)
     const isNamed = frame.children?.has(name) ?? false
     if (!isNamed && exclusions.excludesPath(path)) return
-    let stat: SourceStat | undefined
-    try {
-      stat = source.lstat(path)
-    } catch (error) {
-      this.#entries.fail(path, error)
-      return
-    }
-    if (stat === undefined) {
-      // A name that came from a listing was there a moment ago; one that the user gave may never be.
-      const message = isNamed ? 'no such file or directory' : 'it vanished before it could be read'
-      this.#entries.failWith(path, message, 'ENOENT')
-      return
-    }
+    const stat = this.#entries.look(frame, name, path)
+    if (stat === undefined) return
     if (exclusions.excludesEntry(path, stat) && !(isNamed && stat.type !== 'directory')) return
     const node = frame.children?.get(name)
     if (node !== undefined && node.children === undefined) this.sourcesFound++
@@ -207,10 +191,32 @@ export class Scan {
     const offset = slot.row < 0 ? undefined : frame.cached?.childOffset(slot.row)
     // A source's own device is what --one-file-system holds its contents against.
     const isSource = isNamed || (node !== undefined && children === undefined)
-    const device = isSource ? slot.stat.dev : frame.device
-    const child = this.#enter({ path, children }, frame, slot, offset, device)
+    const enter = (): Frame => {
+      const device = isSource ? slot.stat.dev : frame.device
+      const place = { path, follow: children !== undefined, identity: slot.stat }
+      return this.#enter({ place, children, parent: frame, slot, device }, offset ?? 0)
+    }
+    const child = this.#entries.attempt(path, () => {
+      try {
+        return enter()
+      } catch (error) {
+        // A file system was mounted as it was opened, perhaps: then it is that from now on.
+        const now =
+          (error as NodeJS.ErrnoException).code === 'ESTALE' &&
+          this.#entries.look(frame, slot.name, path)
+        if (now === false || now?.type !== 'directory') throw error
+        slot.stat = now
+        return enter()
+      }
+    })
     if (child === undefined) this.#leaveOut(frame, slot)
     else this.#stack.push(child)
+  }
+
+  /** Whether a directory's own stat is what it was; its contents may not be. */
+  #isKept({ parent, slot }: Frame): boolean {
+    if (parent?.cached === undefined || slot === undefined || slot.row < 0) return false
+    return parent.cached.matches(slot.row, slot.stat, this.#options.rules)
   }
 
   #takeFile(frame: Frame, slot: Slot, path: ByteString, looks: number): void {
@@ -234,7 +240,7 @@ export class Scan {
 
   #lookAgain(frame: Frame, slot: Slot, path: ByteString, looks: number): void {
     const entries = this.#entries
-    const stat = entries.lookAgain(path)
+    const stat = this.#entries.look(frame, slot.name, path)
     if (stat !== undefined && looks > 0 && stat.type !== 'directory') {
       slot.stat = stat
       slot.row = -1
@@ -250,7 +256,7 @@ export class Scan {
   }
 
   #takeSpecial(frame: Frame, slot: Slot, path: ByteString): void {
-    slot.extras = this.#entries.special(path, slot.stat)
+    slot.extras = this.#entries.special(frame, slot.name, path, slot.stat)
     if (slot.extras === undefined) this.#leaveOut(frame, slot)
     else this.#ready(frame, slot, path, this.#actionOf(frame, slot))
   }
@@ -397,14 +403,14 @@ export class Scan {
       return
     }
     slot.child = child
-    const { rules } = this.#options
-    const isKept = isSame && slot.row >= 0 && parent.cached?.matches(slot.row, slot.stat, rules)
-    if (isKept !== true) {
+    const isKept = isSame && this.#isKept(frame)
+    if (!isKept) {
       slot.row = -1
       const subtree = { id: Uint8Array.from(root.id), height: root.height }
-      slot.extras = { subtree, ...this.#entries.extended(frame.path, slot.stat) }
+      slot.extras = { subtree, ...this.#entries.ownExtended(frame) }
+      this.#entries.leave(frame)
     }
-    const action = isKept === true ? 'unchanged' : this.#actionOf(parent, slot)
+    const action = isKept ? 'unchanged' : this.#actionOf(parent, slot)
     this.#ready(parent, slot, frame.path, action)
   }
 }
