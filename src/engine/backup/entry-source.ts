@@ -46,8 +46,15 @@ export class EntrySource {
     return { path, follow: true, identity: directory.stat }
   }
 
+  /** The names in a directory, sorted by byte. */
   names(place: DirectoryPlace): readonly ByteString[] {
-    return this.#directories.get(place).names()
+    const names = this.#directories.get(place).names()
+    return names.filter((name, i) => {
+      if (i === 0 || name !== names[i - 1]) return true
+      const path = place.path === '/' ? `/${name}` : `${place.path}/${name}`
+      this.failWith(path, 'the file system lists it more than once', 'EEXIST')
+      return false
+    })
   }
 
   /** What an entry is; undefined if nothing is there, or if that cannot be told, which is said. */
