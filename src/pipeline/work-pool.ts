@@ -99,6 +99,8 @@ export type FromThread =
   | { readonly kind: 'result'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: ThreadFailure }
   | { readonly kind: 'note'; readonly note: unknown }
+  /** All code is there, native libraries too. */
+  | { readonly kind: 'loaded' }
 
 /** An error as it crosses threads: a class does not survive, its facts do. */
 export interface ThreadFailure {
@@ -127,6 +129,8 @@ interface Waiting {
 }
 
 class ThreadPool<P extends Purpose> implements WorkPool<P> {
+  /** Resolve when a thread has loaded its code, or has ended. */
+  readonly #loaded: Promise<void>[] = []
   readonly #workers: Worker[]
   readonly #load: number[]
   readonly #waiting = new Map<number, Waiting>()
@@ -148,7 +152,15 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
         // A thread holds fixed buffers and little else.
         resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 6 },
       })
-      worker.on('message', (message: FromThread) => this.#receive(message, index))
+      this.#loaded.push(
+        new Promise((resolve) => {
+          worker.on('message', (message: FromThread) => {
+            if (message.kind === 'loaded') resolve()
+            else this.#receive(message, index)
+          })
+          worker.on('exit', () => resolve())
+        }),
+      )
       worker.on('messageerror', (error) => this.#fail(error as Error))
       worker.on('error', (error) => this.#fail(error as Error))
       worker.on('exit', (code) => {
@@ -181,7 +193,7 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
     this.#waiting.clear()
   }
 
-  #receive(message: FromThread, worker: number): void {
+  #receive(message: Exclude<FromThread, { kind: 'loaded' }>, worker: number): void {
     if (message.kind === 'note') {
       this.#onNote(message.note, worker)
       return
@@ -222,6 +234,8 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
   async close(): Promise<void> {
     this.#closed = true
     this.#fail(new CairnError('CAIRN_ABORTED', 'interrupted'))
+    // A thread that is stopped while it loads a native library takes the process with it.
+    await Promise.all(this.#loaded)
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 }

@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { BugError, CairnError, messageOf } from '../base/errors.ts'
 import { nodeClock, nodeRandomness } from '../base/node-seams.ts'
 import { nodeSourceFiles } from '../source/node-source-files.ts'
+import type { SourceFiles } from '../source/source-files.ts'
 import { createBody, loadBody, type Purpose, type Purposes } from './bodies.ts'
 import type { FromThread, ThreadFailure, ToThread, WorkBody } from './work-pool.ts'
 
@@ -49,6 +50,13 @@ async function main(): Promise<void> {
   port.on('message', take)
   // While the keys are being derived: the code is there when they are.
   await loadBody(purpose)
+  if (purpose !== 'pack') loadNative(host.environment.source)
+  post({ kind: 'loaded' })
+}
+
+/** Now rather than in the middle of a job, where the thread may be stopped. */
+function loadNative(source: SourceFiles): boolean {
+  return source.hasExtended
 }
 
 function runJob(

@@ -28,6 +28,8 @@ export class Scan {
   readonly #stack: Frame[] = []
   readonly #encoder = new CborWriter(1024)
   #services: TreeServices | undefined
+  /** Directories with something ready; the first is being looked at. */
+  readonly #toDrain: Frame[] = []
   /** Frames that wait for the services. */
   #stalled = new Set<Frame>()
   /** Slots that came up and are not in a tree yet: bounds memory. */
@@ -291,8 +293,17 @@ export class Scan {
     return frame.block
   }
 
-  /** Moves what is ready from the head of a directory into its tree. */
+  /** Moves what is ready into trees, in a loop: there may be more levels than the stack has room for. */
   #drain(frame: Frame): void {
+    this.#toDrain.push(frame)
+    if (this.#toDrain.length > 1) return
+    for (let next: Frame | undefined = frame; next !== undefined; next = this.#toDrain[0]) {
+      this.#drainOne(next)
+      this.#toDrain.shift()
+    }
+  }
+
+  #drainOne(frame: Frame): void {
     for (;;) {
       const slot = frame.slots[frame.head]
       if (slot === undefined) break
