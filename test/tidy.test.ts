@@ -26,10 +26,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   compression: ['base'],
   storage: ['base'],
   source: ['base'],
+  archive: ['base'],
   pipeline: ['base', 'format', 'chunker', 'crypto', 'compression', 'source'],
   repository: ['base', 'format', 'crypto', 'compression', 'pipeline', 'storage/backend.ts'],
-  engine: ['base', 'format', 'chunker', 'crypto', 'source', 'pipeline', 'repository'],
-  service: ['base', 'format', 'source', 'storage', 'repository', 'engine'],
+  engine: ['base', 'format', 'chunker', 'crypto', 'source', 'archive', 'pipeline', 'repository'],
+  service: ['base', 'format', 'source', 'archive', 'storage', 'repository', 'engine'],
   cli: ['base', 'service'],
 }
 
@@ -120,6 +121,7 @@ const BANS: readonly Ban[] = [
       'pipeline/index/mirror-base.ts': CACHE_FILES,
       'service/node-environment.ts': 'the processors that the control group grants',
       'service/text-file.ts': 'small files that people write: passwords, locations',
+      'service/output-file.ts': 'dump --target',
       'service/secrets.ts': 'whether others can read a key file',
       'service/ask-on-terminal.ts': 'the terminal is opened as a file',
       'service/patterns.ts': 'lists of files and patterns, which the user names',
@@ -157,7 +159,6 @@ const BANS: readonly Ban[] = [
       'cli/main.ts': 'hands them to everything else',
       'storage/cache/cache-directory.ts': 'a default where the caller gives none: XDG_CACHE_HOME',
       'service/backup.ts': '--stdin',
-      'cli/commands/cat.ts': 'bytes of blobs and packs, which the writer of text does not take',
     },
   },
 ]

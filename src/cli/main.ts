@@ -17,8 +17,8 @@ function sinkOf(stream: NodeJS.WriteStream, onClosed: () => void): OutputSink {
   })
   return {
     isTerminal: stream.isTTY === true,
-    write: (text) => {
-      if (!isClosed) stream.write(text)
+    write: (content) => {
+      if (!isClosed) stream.write(content)
     },
     drain: () =>
       isClosed || !stream.writableNeedDrain
@@ -82,4 +82,10 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
   process.exitCode = await runCommandLine(argv, COMMANDS, surroundings)
 }
 
-const NOTHING_HELD = { write: () => {}, flush: () => {}, drain: async () => {}, isTerminal: false }
+const NOTHING_HELD = {
+  write: () => {},
+  writeBytes: async () => {},
+  flush: () => {},
+  drain: async () => {},
+  isTerminal: false,
+}

@@ -18,7 +18,7 @@ export const NO_STATUS_AREA: StatusArea = {
 
 /** A stream of the process, or a test's. */
 export interface OutputSink {
-  write(text: string): void
+  write(content: string | Uint8Array): void
   readonly isTerminal: boolean
   /** Resolves when what was written has been taken. */
   drain(): Promise<void>
@@ -27,6 +27,11 @@ export interface OutputSink {
 export interface OutputWriter {
   /** Text with its line ends. It is on its way by the next turn of the event loop. */
   write(text: string): void
+  /**
+   * Bytes as they are, behind all text before them. Resolves when more may come; `bytes` must stay
+   * as they are until the process ends or they have been written.
+   */
+  writeBytes(bytes: Uint8Array): Promise<void>
   /** To be awaited now and then by who writes a lot, so that memory does not fill up. */
   drain(): Promise<void>
   /** Writes out what is held back. */
@@ -73,6 +78,13 @@ export class CollectingWriter implements OutputWriter {
     else this.#sink.write(text)
   }
 
+  async writeBytes(bytes: Uint8Array): Promise<void> {
+    this.flush()
+    if (this.isTerminal) this.#status.interrupt(() => this.#sink.write(bytes))
+    else this.#sink.write(bytes)
+    await this.#sink.drain()
+  }
+
   async drain(): Promise<void> {
     this.flush()
     await this.#sink.drain()
@@ -97,6 +109,12 @@ export class ImmediateWriter implements OutputWriter {
     this.#before.flush()
     if (this.isTerminal) this.#status.interrupt(() => this.#sink.write(text))
     else this.#sink.write(text)
+  }
+
+  async writeBytes(bytes: Uint8Array): Promise<void> {
+    this.#before.flush()
+    this.#sink.write(bytes)
+    await this.#sink.drain()
   }
 
   flush(): void {}

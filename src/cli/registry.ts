@@ -97,6 +97,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/doctor.ts'),
   ),
   command(
+    'dump',
+    'print a file of a snapshot, or a directory as an archive',
+    async () => (await import('./options/dump.ts')).DUMP,
+    () => import('./commands/dump.ts'),
+  ),
+  command(
     'forget',
     'forget snapshots, by a policy or by name',
     async () => (await import('./options/forget.ts')).FORGET,

@@ -29,6 +29,8 @@ export class BlobReader {
   readonly #keys = new Map<number, PackKey>()
   /** Plaintexts of segments, least recently used first. */
   readonly #cache = new Map<string, Uint8Array>()
+  /** Segments on their way, so that who reads ahead in one does not load it many times. */
+  readonly #loading = new Map<string, Promise<Uint8Array>>()
   readonly #cacheBytesMax: number
   #cacheBytes = 0
 
@@ -88,6 +90,21 @@ export class BlobReader {
       this.#cache.set(cacheKey, cached)
       return cached
     }
+    let loading = this.#loading.get(cacheKey)
+    if (loading === undefined) {
+      loading = this.#loadSegment(location, cacheKey, signal).finally(() =>
+        this.#loading.delete(cacheKey),
+      )
+      this.#loading.set(cacheKey, loading)
+    }
+    return await loading
+  }
+
+  async #loadSegment(
+    { packNumber, segment }: BlobLocation,
+    cacheKey: string,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
     const pack = this.#index.pack(packNumber)
     const byteCount = SEGMENT_HEADER_BYTES + segmentBodyBytes(segment.storedBytes)
     const sealed = await this.#repository.backend.load(

@@ -2,6 +2,7 @@
 
 import type { ByteString } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
+import { CborReader } from '../format/cbor.ts'
 import { BLOB_TYPE, LIMIT } from '../format/constants.ts'
 import {
   decodeInner,
@@ -9,6 +10,7 @@ import {
   decodeListLeaf,
   ENTRY_TYPE,
   type NodeRoot,
+  readXattrs,
   type TreeEntry,
 } from '../format/tree.ts'
 import type { BlobReader } from './blob-reader.ts'
@@ -58,6 +60,17 @@ export async function* readChunkList(
   options: ReadOptions = {},
 ): AsyncGenerator<Uint8Array> {
   for await (const leaf of leaves(blobs, root, BLOB_TYPE.list, options)) yield decodeListLeaf(leaf)
+}
+
+/** The extended attributes of an entry, wherever they are kept. */
+export async function loadXattrs(
+  blobs: BlobReader,
+  { xattrs, xattrsId }: TreeEntry,
+  signal?: AbortSignal,
+): Promise<NonNullable<TreeEntry['xattrs']>> {
+  if (xattrsId === undefined) return xattrs ?? []
+  const bytes = await blobs.load(xattrsId, BLOB_TYPE.aux, signal)
+  return readXattrs(new CborReader(bytes, 'extended attributes'))
 }
 
 async function* leaves(

@@ -3,10 +3,11 @@
 import { byteString, type ByteString, byteStringOf, textOf } from '../base/bytes.ts'
 import { CairnError, isCairnError, throwIfAborted } from '../base/errors.ts'
 import type { NodeType } from '../base/units.ts'
+import { typeName } from '../engine/node-type.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { AtMode } from '../engine/snapshot-reference.ts'
 import { LIMIT } from '../format/constants.ts'
-import { ENTRY_TYPE, type EntryTypeNumber, type NodeRoot, type TreeEntry } from '../format/tree.ts'
+import { ENTRY_TYPE, type NodeRoot, type TreeEntry } from '../format/tree.ts'
 import { BlobReader } from '../repository/blob-reader.ts'
 import { type OpenedIndex, openIndex } from '../repository/open-index.ts'
 import type { Repository } from '../repository/repository.ts'
@@ -14,16 +15,6 @@ import { nanosecondsOf } from '../repository/time.ts'
 import { findEntry, readDirectory } from '../repository/tree-reader.ts'
 import type { RepositoryAccess } from './access.ts'
 import { type FoundSnapshot, findSnapshot, type ShownSnapshot, shownSnapshot } from './snapshots.ts'
-
-const TYPE_NAMES: Readonly<Record<EntryTypeNumber, NodeType>> = {
-  [ENTRY_TYPE.file]: 'file',
-  [ENTRY_TYPE.directory]: 'dir',
-  [ENTRY_TYPE.symlink]: 'symlink',
-  [ENTRY_TYPE.fifo]: 'fifo',
-  [ENTRY_TYPE.socket]: 'socket',
-  [ENTRY_TYPE.chardevice]: 'chardev',
-  [ENTRY_TYPE.blockdevice]: 'dev',
-}
 
 /** An entry as it is shown: restic's words, times in nanoseconds since 1970. */
 export interface ShownEntry {
@@ -41,15 +32,11 @@ export interface ShownEntry {
   readonly linktarget?: string
 }
 
-function typeName(type: number): NodeType {
-  return type in TYPE_NAMES ? TYPE_NAMES[type as EntryTypeNumber] : 'file'
-}
-
 export function shownEntry(entry: TreeEntry, rawPath: ByteString): ShownEntry {
   const { type, mode, uid, gid, size, mtime, atime, target } = entry
   return {
     name: textOf(entry.name),
-    type: typeName(type),
+    type: typeName(type) ?? 'file',
     path: textOf(rawPath),
     rawPath,
     uid,

@@ -53,7 +53,8 @@ async function run(
   const texts = { stdout: '', stderr: '', all: '' }
   const sink = (name: 'stdout' | 'stderr'): OutputSink => ({
     isTerminal: setting.isTerminal ?? false,
-    write: (text) => {
+    write: (content) => {
+      const text = typeof content === 'string' ? content : Buffer.from(content).toString('latin1')
       texts[name] += text
       texts.all += text
     },

@@ -1,7 +1,5 @@
 /** `cairn cat` */
 
-import { once } from 'node:events'
-import process from 'node:process'
 import { openRepositoryAccess } from '../../service/access.ts'
 import { type ObjectOutput, showObject } from '../../service/show-object.ts'
 import type { CommandContext } from '../command.ts'
@@ -23,12 +21,6 @@ function indentJson(json: string): string {
   return text
 }
 
-/** Past the writer of text, which has nothing held back then. */
-async function writeBytes({ stdout, signal }: CommandContext, bytes: Uint8Array): Promise<void> {
-  await stdout.drain()
-  if (!process.stdout.write(bytes)) await once(process.stdout, 'drain', { signal }).catch(() => {})
-}
-
 function outputOf(context: CommandContext): ObjectOutput {
   const { stdout, json } = context
   const encode = (value: JsonValue) => (json ? encodeJson(value) : indentJson(encodeJson(value)))
@@ -45,7 +37,7 @@ function outputOf(context: CommandContext): ObjectOutput {
       }
       stdout.write('\n]}\n')
     },
-    bytes: (bytes) => writeBytes(context, bytes),
+    bytes: (bytes) => stdout.writeBytes(bytes),
   }
 }
 

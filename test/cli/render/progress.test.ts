@@ -17,6 +17,7 @@ function harness({ json = false, quiet = false, isTerminal = false, fps }: Setti
   const events: string[] = []
   const writer = (name: string) => ({
     write: (text: string) => void events.push(`${name} ${text.trimEnd()}`),
+    writeBytes: async () => {},
     flush: () => {},
     drain: async () => {},
     isTerminal,
