@@ -91,6 +91,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/completion.ts'),
   ),
   command(
+    'diff',
+    'show what differs between two snapshots',
+    async () => (await import('./options/diff.ts')).DIFF,
+    () => import('./commands/diff.ts'),
+  ),
+  command(
     'doctor',
     'say what this machine offers',
     async () => (await import('./options/doctor.ts')).DOCTOR,
@@ -101,6 +107,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     'print a file of a snapshot, or a directory as an archive',
     async () => (await import('./options/dump.ts')).DUMP,
     () => import('./commands/dump.ts'),
+  ),
+  command(
+    'find',
+    'find files in snapshots',
+    async () => (await import('./options/find.ts')).FIND,
+    () => import('./commands/find.ts'),
   ),
   command(
     'forget',
@@ -151,6 +163,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     async () => ({ default: (await import('./commands/key.ts')).keyRemove }),
   ),
   command(
+    'list',
+    'list the ids of objects',
+    async () => (await import('./options/list.ts')).LIST,
+    () => import('./commands/list.ts'),
+  ),
+  command(
     'ls',
     'list the files of a snapshot',
     async () => (await import('./options/ls.ts')).LS,
@@ -179,6 +197,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     'list snapshots',
     async () => (await import('./options/snapshots.ts')).SNAPSHOTS,
     () => import('./commands/snapshots.ts'),
+  ),
+  command(
+    'stats',
+    'count what snapshots hold',
+    async () => (await import('./options/stats.ts')).STATS,
+    () => import('./commands/stats.ts'),
   ),
   command(
     'tag',

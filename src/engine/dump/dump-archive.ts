@@ -8,7 +8,7 @@
  */
 
 import type { ArchiveEntry, ArchiveWriter } from '../../archive/archive.ts'
-import { equalBytes, type ByteString, textOf } from '../../base/bytes.ts'
+import { type ByteString, textOf } from '../../base/bytes.ts'
 import { CairnError, isCairnError, throwIfAborted } from '../../base/errors.ts'
 import type { NodeType } from '../../base/units.ts'
 import { LIMIT } from '../../format/constants.ts'
@@ -16,6 +16,7 @@ import { ENTRY_TYPE, type NodeRoot, type TreeEntry } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import { readFile } from '../../repository/file-reader.ts'
 import { loadXattrs, readDirectory } from '../../repository/tree-reader.ts'
+import { hasSameContent, hasSameMetadata } from '../diff/same-entry.ts'
 import { typeName } from '../node-type.ts'
 
 export interface DumpOptions {
@@ -141,7 +142,7 @@ class Dump {
     if (!this.#options.writer.holdsHardLinks) return undefined
     const first = this.#firstNames.get(linkGroup)
     if (first === undefined) this.#firstNames.set(linkGroup, { path, entry })
-    return first !== undefined && hasSameContent(first.entry, entry) ? first : undefined
+    return first !== undefined && isSameFile(first.entry, entry) ? first : undefined
   }
 
   async #describe(
@@ -180,15 +181,6 @@ class Dump {
 }
 
 /** Entries of one group should be one file; what an attacker put together is written as it is. */
-function hasSameContent(a: TreeEntry, b: TreeEntry): boolean {
-  const nothing = new Uint8Array()
-  return (
-    a.type === b.type &&
-    a.size === b.size &&
-    equalBytes(a.content ?? nothing, b.content ?? nothing) &&
-    equalBytes(a.contentList?.id ?? nothing, b.contentList?.id ?? nothing) &&
-    equalBytes(a.target ?? nothing, b.target ?? nothing) &&
-    a.device?.major === b.device?.major &&
-    a.device?.minor === b.device?.minor
-  )
+function isSameFile(a: TreeEntry, b: TreeEntry): boolean {
+  return a.size === b.size && hasSameContent(a, b) && hasSameMetadata(a, b)
 }

@@ -1,0 +1,53 @@
+/** Whether two entries of the same name say the same. */
+
+import { equalBytes } from '../../base/bytes.ts'
+import type { NodeRoot, Time, TreeEntry } from '../../format/tree.ts'
+
+function isSameTime(a: Time | undefined, b: Time | undefined): boolean {
+  return a?.seconds === b?.seconds && a?.nanoseconds === b?.nanoseconds
+}
+
+function isSameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : equalBytes(a, b)
+}
+
+function isSameRoot(a: NodeRoot | undefined, b: NodeRoot | undefined): boolean {
+  return a?.height === b?.height && isSameBytes(a?.id, b?.id)
+}
+
+/** By the ids of their chunks. */
+export function hasSameContent(a: TreeEntry, b: TreeEntry): boolean {
+  const nothing = new Uint8Array()
+  const isSame = equalBytes(a.content ?? nothing, b.content ?? nothing)
+  return isSame && isSameRoot(a.contentList, b.contentList)
+}
+
+function hasSameXattrs(a: TreeEntry, b: TreeEntry): boolean {
+  const [left, right] = [a.xattrs ?? [], b.xattrs ?? []]
+  return (
+    isSameBytes(a.xattrsId, b.xattrsId) &&
+    left.length === right.length &&
+    left.every(([name, value], at) => {
+      const [otherName, otherValue] = right[at] ?? []
+      return isSameBytes(name, otherName) && isSameBytes(value, otherValue)
+    })
+  )
+}
+
+/** All but the name and what is in a file or directory. */
+export function hasSameMetadata(a: TreeEntry, b: TreeEntry): boolean {
+  return (
+    a.type === b.type &&
+    a.mode === b.mode &&
+    a.uid === b.uid &&
+    a.gid === b.gid &&
+    isSameTime(a.mtime, b.mtime) &&
+    isSameTime(a.atime, b.atime) &&
+    isSameTime(a.birthtime, b.birthtime) &&
+    isSameBytes(a.target, b.target) &&
+    a.device?.major === b.device?.major &&
+    a.device?.minor === b.device?.minor &&
+    (a.flags ?? 0) === (b.flags ?? 0) &&
+    hasSameXattrs(a, b)
+  )
+}

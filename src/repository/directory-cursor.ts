@@ -1,0 +1,122 @@
+/**
+ * Reads a directory node by node, so that what two directories share need not be read: leaves end
+ * where names decide, and so have the same ids again behind a change.
+ */
+
+import { equalBytes } from '../base/bytes.ts'
+import { CairnError } from '../base/errors.ts'
+import { BLOB_TYPE, LIMIT } from '../format/constants.ts'
+import { decodeInner, decodeLeaf, type NodeRoot, type TreeEntry } from '../format/tree.ts'
+import type { BlobReader } from './blob-reader.ts'
+
+export interface CursorOptions {
+  readonly signal?: AbortSignal
+  /** Told of every node that is read. */
+  onNode?(id: Uint8Array, byteCount: number): void
+}
+
+export class DirectoryCursor {
+  readonly #blobs: BlobReader
+  readonly #options: CursorOptions
+  /** Nodes to come, the next one last. */
+  readonly #nodes: NodeRoot[]
+  #entries: TreeEntry[] = []
+  #at = 0
+
+  constructor(blobs: BlobReader, root: NodeRoot, options: CursorOptions = {}) {
+    if (root.height > LIMIT.treeHeightMax) {
+      throw new CairnError('CAIRN_CORRUPT', `a tree of height ${root.height} is refused`)
+    }
+    this.#blobs = blobs
+    this.#options = options
+    this.#nodes = [root]
+  }
+
+  /** The node to be read next; undefined in the middle of a leaf, and at the end. */
+  get nextNode(): NodeRoot | undefined {
+    return this.#at < this.#entries.length ? undefined : this.#nodes.at(-1)
+  }
+
+  /** Passes over `nextNode`. */
+  skipNode(): void {
+    this.#nodes.pop()
+  }
+
+  /** Reads `nextNode`: its entries, or the nodes below it, come next. */
+  async openNode(): Promise<void> {
+    const node = this.#nodes.pop()
+    if (node === undefined) return
+    const { id, height } = node
+    const type = height === 0 ? BLOB_TYPE.leaf : BLOB_TYPE.inner
+    const bytes = await this.#blobs.load(id, type, this.#options.signal)
+    this.#options.onNode?.(id, bytes.length)
+    if (height > 0) {
+      const children = decodeInner(bytes, height)
+      for (const child of children.toReversed()) {
+        this.#nodes.push({ id: child.id, height: height - 1 })
+      }
+      return
+    }
+    this.#entries = []
+    this.#at = 0
+    decodeLeaf(
+      bytes,
+      (entry) => this.#entries.push(entry),
+      (_entry, problem) => {
+        throw new CairnError('CAIRN_CORRUPT', `a name is refused: ${problem}`)
+      },
+    )
+  }
+
+  /** The entry that comes next; undefined at the end. */
+  async peek(): Promise<TreeEntry | undefined> {
+    while (this.nextNode !== undefined) await this.openNode()
+    return this.#entries[this.#at]
+  }
+
+  advance(): void {
+    this.#at++
+  }
+}
+
+function isSameNode(a: NodeRoot, b: NodeRoot): boolean {
+  return a.height === b.height && equalBytes(a.id, b.id)
+}
+
+/** Passes over all nodes that both have next. */
+async function skipShared(a: DirectoryCursor, b: DirectoryCursor): Promise<void> {
+  for (;;) {
+    const [nextA, nextB] = [a.nextNode, b.nextNode]
+    if (nextA === undefined || nextB === undefined) return
+    if (isSameNode(nextA, nextB)) {
+      a.skipNode()
+      b.skipNode()
+      continue
+    }
+    if (nextA.height === 0 && nextB.height === 0) return
+    if (nextA.height >= nextB.height) await a.openNode()
+    if (nextB.height >= nextA.height) await b.openNode()
+  }
+}
+
+export interface EntryPair {
+  readonly before: TreeEntry | undefined
+  readonly after: TreeEntry | undefined
+}
+
+/** The entries of two directories by name, without those in nodes that both have. */
+export async function* pairEntries(
+  a: DirectoryCursor,
+  b: DirectoryCursor,
+): AsyncGenerator<EntryPair> {
+  for (;;) {
+    await skipShared(a, b)
+    const [before, after] = [await a.peek(), await b.peek()]
+    if (before === undefined && after === undefined) return
+    const isFirst = after === undefined || (before !== undefined && before.name <= after.name)
+    const isSecond = before === undefined || (after !== undefined && after.name <= before.name)
+    if (isFirst) a.advance()
+    if (isSecond) b.advance()
+    yield { before: isFirst ? before : undefined, after: isSecond ? after : undefined }
+  }
+}
