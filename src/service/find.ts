@@ -46,6 +46,7 @@ export interface FindListener {
   onSnapshotEnd(): void
   /** With `showPackId`, for each object that was found, at the end. */
   onPlace(place: ObjectPlace): void
+  onProgress(snapshotsDone: number, snapshotsTotal: number): void
   onDamage(path: string, error: unknown): void
   drain(): Promise<void>
 }
@@ -192,7 +193,9 @@ async function searchAll<Hit>(
       onDamage: listener.onDamage,
       drain: listener.drain,
     })
-    for (const snapshot of oldestFirst ? snapshots : snapshots.toReversed()) {
+    const ordered = oldestFirst ? snapshots : snapshots.toReversed()
+    for (const [done, snapshot] of ordered.entries()) {
+      listener.onProgress(done, ordered.length)
       listener.onSnapshot(shownSnapshot(snapshot, new Set()))
       content = snapshot.content
       await search.run(content.root)

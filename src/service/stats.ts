@@ -31,6 +31,7 @@ export interface StatsRequest {
   readonly mode: StatsMode
   readonly references: readonly string[]
   readonly filter: SnapshotFilter
+  onProgress(snapshotsDone: number, snapshotsTotal: number): void
 }
 
 interface Counter {
@@ -97,7 +98,7 @@ function counterOf(
 /** Throws CAIRN_CORRUPT if anything that counts cannot be read: a figure without it would be wrong. */
 export async function runStats(
   access: RepositoryAccess,
-  { mode, references, filter }: StatsRequest,
+  { mode, references, filter, onProgress }: StatsRequest,
 ): Promise<StatsReport> {
   const { signal } = access
   const repository = await access.open()
@@ -111,7 +112,10 @@ export async function runStats(
   }
   return await withBlobs(access, repository, async (blobs, index) => {
     const counter = counterOf(mode, blobs, index, signal)
-    for (const snapshot of snapshots) await counter.add(snapshot.content.root)
+    for (const [done, snapshot] of snapshots.entries()) {
+      onProgress(done, snapshots.length)
+      await counter.add(snapshot.content.root)
+    }
     return { ...counter.report(), snapshots_count: snapshots.length }
   })
 }

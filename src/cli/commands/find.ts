@@ -12,8 +12,9 @@ import { findHeading, matchJson, objectJson, objectLines, placeLines } from '../
 import { encodeJson, errorJson, type JsonValue, writeJsonLine } from '../render/json-lines.ts'
 import { lsLine } from '../render/ls-text.ts'
 import { printable, printableName } from '../render/printable.ts'
+import { startProgress } from '../render/progress.ts'
 
-type Printer = Omit<FindListener, 'onDamage' | 'drain'> & {
+type Printer = Omit<FindListener, 'onProgress' | 'onDamage' | 'drain'> & {
   /** When everything has been told. */
   finish(): void
 }
@@ -88,6 +89,8 @@ export default async function find(args: FindArguments, context: CommandContext)
   const { json, stdout, stderr } = context
   const printer = json ? jsonPrinter(context) : textPrinter(args, context)
   const access = await openRepositoryAccess(args, context)
+  let line = ''
+  const progress = startProgress(context, { lines: () => [line] })
   let report: FindReport
   try {
     report = await runFind(access, {
@@ -104,6 +107,9 @@ export default async function find(args: FindArguments, context: CommandContext)
       oldestFirst: args.reverse,
       listener: {
         ...printer,
+        onProgress: (done, total) => {
+          line = `${done} / ${total} snapshots`
+        },
         onDamage: (path, error) => {
           const message = errorChain(error)
           if (json) writeJsonLine(stderr, errorJson(message, 'find', path))
@@ -113,6 +119,7 @@ export default async function find(args: FindArguments, context: CommandContext)
       },
     })
   } finally {
+    progress.stop()
     await access.close()
   }
   printer.finish()

@@ -6,6 +6,7 @@ import type { CommandContext } from '../command.ts'
 import type { StatsArguments } from '../options/stats.ts'
 import { filterOf } from '../options.ts'
 import { writeJsonLine } from '../render/json-lines.ts'
+import { startProgress } from '../render/progress.ts'
 import { statsJson, statsLines } from '../render/stats-text.ts'
 
 export default async function stats(
@@ -14,10 +15,20 @@ export default async function stats(
 ): Promise<number> {
   const { mode = 'restore-size' } = args
   const access = await openRepositoryAccess(args, context)
+  let line = ''
+  const progress = startProgress(context, { lines: () => [line] })
   let report: StatsReport
   try {
-    report = await runStats(access, { mode, references: args.operands, filter: filterOf(args) })
+    report = await runStats(access, {
+      mode,
+      references: args.operands,
+      filter: filterOf(args),
+      onProgress: (done, total) => {
+        line = `${done} / ${total} snapshots`
+      },
+    })
   } finally {
+    progress.stop()
     await access.close()
   }
   if (context.json) writeJsonLine(context.stdout, statsJson(report))
