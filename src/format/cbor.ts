@@ -133,6 +133,8 @@ export class CborReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #what: string
+  /** The same bytes, made where strings are read: one view for all of them. */
+  #text: Buffer | undefined
   #at: number
   readonly #end: number
 
@@ -245,8 +247,13 @@ export class CborReader {
 
   /** A byte string as latin1 text, one character a byte. */
   byteString(byteCountMax = Number.MAX_SAFE_INTEGER): string {
-    const bytes = this.bytes(byteCountMax)
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+    const count = this.#count(TYPE_BYTES)
+    if (count > byteCountMax) this.fail(`${count} bytes where ${byteCountMax} are allowed`)
+    const start = this.#at
+    this.#at = start + count
+    const { buffer, byteOffset, byteLength } = this.#bytes
+    this.#text ??= Buffer.from(buffer, byteOffset, byteLength)
+    return this.#text.toString('latin1', start, this.#at)
   }
 
   text(): string {
@@ -273,15 +280,13 @@ export class CborReader {
   /** Calls `field` for each pair of a map with integer keys; `field` consumes the value. */
   map(field: (key: number) => void): void {
     const count = this.#count(TYPE_MAP)
-    let last: Uint8Array | undefined
+    let last: number | undefined
     for (let i = 0; i < count; i++) {
-      const start = this.#at
       const key = this.integer()
-      const encoded = this.#bytes.subarray(start, this.#at)
-      if (last !== undefined && Buffer.compare(last, encoded) >= 0) {
-        this.fail('the keys of a map are out of order or equal')
-      }
-      last = encoded
+      // The order of encodings in their shortest form: 0, 1, 2, … and then -1, -2, ….
+      const isBehind = last === undefined || (last < 0 ? key < last : key > last || key < 0)
+      if (!isBehind) this.fail('the keys of a map are out of order or equal')
+      last = key
       field(key)
     }
   }
