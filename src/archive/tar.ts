@@ -204,6 +204,8 @@ function fieldsOf(entry: ArchiveEntry): HeaderFields {
 export class TarWriter implements ArchiveWriter {
   readonly holdsHardLinks = true
   readonly #sink: GatheringSink
+  /** Whatever followed now would be taken for the rest of a file. */
+  #isCutInContent = false
 
   constructor(sink: ByteSink) {
     this.#sink = new GatheringSink(sink)
@@ -243,6 +245,7 @@ export class TarWriter implements ArchiveWriter {
         throw new CairnError('CAIRN_CORRUPT', `it does not have the ${size} bytes that it says`)
       }
     } catch (error) {
+      this.#isCutInContent = true
       await this.#sink.flush()
       throw error
     }
@@ -261,7 +264,7 @@ export class TarWriter implements ArchiveWriter {
 
   /** Between entries a missing end would pass for one: a promise that is not kept does not. */
   async abandon(): Promise<void> {
-    if (this.#sink.byteCount % BLOCK_BYTES === 0) {
+    if (!this.#isCutInContent) {
       const fields = { mode: 0o644, uid: 0, gid: 0, seconds: 0, size: BLOCK_BYTES }
       await this.#sink.write(headerOf({ ...fields, name: 'PaxHeaders/cut-off', flag: PAX_FLAG }))
     }
