@@ -3,6 +3,7 @@
 import type { BackupInit, BackupJob } from './backup-body.ts'
 import type { BackupResult } from './backup-result.ts'
 import type { PackInit, PackJob, PackResult } from './pack-body.ts'
+import type { RepackInit, RepackJob, RepackResult } from './repack-body.ts'
 import type { RestoreInit, RestoreJob, RestoreResult } from './restore-body.ts'
 import type { BodyHost, WorkBody } from './work-pool.ts'
 
@@ -10,6 +11,7 @@ export interface Purposes {
   backup: { init: BackupInit; job: BackupJob; result: BackupResult }
   restore: { init: RestoreInit; job: RestoreJob; result: RestoreResult }
   pack: { init: PackInit; job: PackJob; result: PackResult }
+  repack: { init: RepackInit; job: RepackJob; result: RepackResult }
 }
 
 export type Purpose = keyof Purposes
@@ -25,6 +27,7 @@ const FACTORIES: { [P in Purpose]: () => Promise<Factories[P]> } = {
   backup: async () => (await import('./backup-body.ts')).createBackupBody,
   restore: async () => (await import('./restore-body.ts')).createRestoreBody,
   pack: async () => (await import('./pack-body.ts')).createPackBody,
+  repack: async () => (await import('./repack-body.ts')).createRepackBody,
 }
 
 /** Loads the code of a body, so that creating it is quick. */

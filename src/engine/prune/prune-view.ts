@@ -1,0 +1,148 @@
+/**
+ * What a prune sees of a repository, in the order that FORMAT.md 17 prescribes: sessions, tombstones,
+ * snapshots, index, marks, packs. Whatever cannot be told ends the prune before it removes anything:
+ * an error is never read as "nothing there".
+ */
+
+import { toHex } from '../../base/bytes.ts'
+import { CairnError, errorChain } from '../../base/errors.ts'
+import { shortId, type SnapshotId, snapshotIdOf } from '../../base/ids.ts'
+import { SESSION_ROLE } from '../../format/session.ts'
+import { decodeEnvelope, type SnapshotEnvelope } from '../../format/snapshot.ts'
+import { BlobReader } from '../../repository/blob-reader.ts'
+import { doomedBy, listMarks, type StoredMark } from '../../repository/marks.ts'
+import type { DamagedFile } from '../../repository/repository.ts'
+import { listSessions, type SeenSession } from '../../repository/sessions.ts'
+import type { Snapshot } from '../../repository/snapshots.ts'
+import { PackInventory } from './pack-inventory.ts'
+import type { PruneContext } from './prune-options.ts'
+import { UsedBlobs } from './used-blobs.ts'
+
+const TREE_CACHE_BYTES = 32 << 20
+
+export interface NeededSnapshots {
+  readonly snapshots: readonly Snapshot[]
+  readonly forgotten: ReadonlySet<SnapshotId>
+}
+
+export interface PruneView {
+  readonly inventory: PackInventory
+  readonly used: UsedBlobs
+  /** Every session but this one. */
+  readonly sessions: readonly SeenSession[]
+  readonly needed: NeededSnapshots
+  readonly marks: readonly StoredMark[]
+}
+
+function stop(problem: string): CairnError {
+  return new CairnError('CAIRN_CORRUPT', `${problem}; nothing was removed`)
+}
+
+/** Tombstones, then snapshots (FORMAT.md 17): those that are not forgotten. Throws CAIRN_CORRUPT in any doubt. */
+export async function loadNeeded(context: PruneContext): Promise<NeededSnapshots> {
+  const { repository, operation } = context
+  const damaged: DamagedFile[] = []
+  const onDamage = (file: DamagedFile) => {
+    if (file.kind === 'snapshots') damaged.push(file)
+    else repository.warn(`${file.kind}/${shortId(file.name)} is damaged: ${errorChain(file.error)}`)
+  }
+  const snapshots = await repository.snapshots({ ...operation, onDamage })
+  // Listed once more: what vanished from between the two listings was forgotten meanwhile.
+  const tombstones = await repository.tombstones(operation)
+  const forgotten = new Set(
+    tombstones.flatMap(({ tombstone }) =>
+      tombstone.forgotten.map(({ snapshot }) => snapshotIdOf(snapshot)),
+    ),
+  )
+  const [bad] = damaged
+  if (bad !== undefined) {
+    throw stop(
+      `cannot tell what snapshot file ${shortId(bad.name)} needs: ${errorChain(bad.error)}; ` +
+        'restore it from a copy of the repository, or move it out of the repository',
+    )
+  }
+  const bodies = tombstones.flatMap(({ tombstone }) => tombstone.forgotten.map(({ body }) => body))
+  const envelopes = [
+    ...snapshots.map(({ envelope }) => envelope),
+    ...bodies.filter(({ length }) => length > 0).map((body) => decodeEnvelope(body)),
+  ]
+  requireHistory(envelopes, new Set([...snapshots.map(({ id }) => id), ...forgotten]))
+  if (snapshots.length === 0 && forgotten.size === 0) await requireEmpty(context)
+  return { snapshots, forgotten }
+}
+
+/** What a snapshot names as seen before it is there, or was forgotten: else the listing is short. */
+function requireHistory(
+  envelopes: readonly SnapshotEnvelope[],
+  known: ReadonlySet<SnapshotId>,
+): void {
+  for (const { previous, heads } of envelopes) {
+    const named = [...previous, ...heads.flatMap(([, list]) => list.map(({ id }) => id))]
+    for (const bytes of named) {
+      const id = snapshotIdOf(bytes)
+      if (known.has(id)) continue
+      throw stop(
+        `snapshot ${shortId(id)} is missing: another one names it and no tombstone does; restore ` +
+          "its file from a copy of the repository, or run 'cairn check' to see what else is missing",
+      )
+    }
+  }
+}
+
+async function requireEmpty({ repository, operation }: PruneContext): Promise<void> {
+  const packs = await repository.backend.list('packs', operation)
+  if (packs.length === 0) return
+  throw stop(
+    'the storage lists packs but no snapshot, and none was ever forgotten; check that all of the ' +
+      'repository is there, or make a backup first',
+  )
+}
+
+/** Everything that a plan is made from. */
+export async function loadView(context: PruneContext): Promise<PruneView> {
+  const { repository, operation, listener, environment } = context
+  listener.onPhase?.('load')
+  const sessions = await listSessions(repository, operation.signal)
+  requireNoOtherPruner(sessions)
+  const needed = await loadNeeded(context)
+  const inventory = new PackInventory(repository, operation)
+  await inventory.loadIndex()
+  const marks = await listMarks(repository, operation.signal)
+  await inventory.listPacks(doomedBy(marks))
+  const used = new UsedBlobs({
+    index: inventory.index,
+    blobs: new BlobReader(repository, inventory.index, TREE_CACHE_BYTES),
+    yield: () => environment.yield(),
+    ...operation,
+    onMissing: (_snapshot, message) => listener.onNotice?.(message),
+  })
+  listener.onPhase?.('snapshots')
+  await used.walk(needed.snapshots, unconfirmedOf(needed, sessions))
+  return { inventory, used, sessions, needed, marks }
+}
+
+/** Snapshots whose session still has files: their run may not have had its last look. */
+export function unconfirmedOf(
+  { snapshots }: NeededSnapshots,
+  sessions: readonly SeenSession[],
+): Set<SnapshotId> {
+  const open = new Set(sessions.map(({ beat }) => toHex(beat.sessionId)))
+  return new Set(
+    snapshots.filter(({ envelope }) => open.has(toHex(envelope.sessionId))).map(({ id }) => id),
+  )
+}
+
+/** Throws CAIRN_CONFLICT if another prune is at work: then both stop and try again (FORMAT.md 17). */
+export function requireNoOtherPruner(sessions: readonly SeenSession[]): void {
+  const other = sessions.find(({ isAlive, beat }) => isAlive && beat.role === SESSION_ROLE.pruner)
+  if (other === undefined) return
+  const { pid, hostname } = other.beat
+  throw prunersMet(`process ${pid} on '${hostname}'`)
+}
+
+export function prunersMet(who: string): CairnError {
+  return new CairnError(
+    'CAIRN_CONFLICT',
+    `another prune is at work (${who}); run this again when it is done`,
+  )
+}
