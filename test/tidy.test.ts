@@ -47,21 +47,6 @@ const IMPORT_EXCEPTIONS: Exceptions = {
 const ENTRIES = ['cli/main.ts', 'pipeline/worker-entry.ts']
 
 const NOT_REACHED: Exceptions = {
-  'engine/prune/choose-packs.ts': 'has no command yet',
-  'engine/prune/execute.ts': 'has no command yet',
-  'engine/prune/pack-inventory.ts': 'has no command yet',
-  'engine/prune/pack-usage.ts': 'has no command yet',
-  'engine/prune/plan.ts': 'has no command yet',
-  'engine/prune/prune-options.ts': 'has no command yet',
-  'engine/prune/prune-view.ts': 'has no command yet',
-  'engine/prune/prune.ts': 'has no command yet',
-  'engine/prune/repacker.ts': 'has no command yet',
-  'engine/prune/replace-index.ts': 'has no command yet',
-  'engine/prune/statistics.ts': 'has no command yet',
-  'engine/prune/sweep.ts': 'has no command yet',
-  'engine/prune/used-blobs.ts': 'has no command yet',
-  'engine/prune/verify-copies.ts': 'has no command yet',
-  'repository/marks.ts': 'has no command yet',
   'storage/memory/memory-backend.ts': 'what tests run the engine on; the contract at its plainest',
 }
 

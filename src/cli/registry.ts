@@ -175,6 +175,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/ls.ts'),
   ),
   command(
+    'prune',
+    'remove data that no snapshot needs',
+    async () => (await import('./options/prune.ts')).PRUNE,
+    () => import('./commands/prune.ts'),
+  ),
+  command(
     'recover',
     'make a snapshot of trees that no snapshot refers to',
     async () => (await import('./options/recover.ts')).RECOVER,

@@ -1,8 +1,9 @@
 /** A prune from its session to its report: plan, execute, and try again where two have met. */
 
-import { CairnError, isCairnError } from '../../base/errors.ts'
+import { isCairnError } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import { SESSION_ROLE } from '../../format/session.ts'
+import { requireAdmin } from '../../repository/keyring.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { BEAT_PERIOD_MS, listSessions, Session } from '../../repository/sessions.ts'
 import { executePrune, type PruneResult } from './execute.ts'
@@ -18,7 +19,8 @@ const TEMPORARY_AGE_MS = 24 * 3600 * 1000
 /** Throws CAIRN_CONFLICT if other prunes keep meeting this one. */
 export async function prune(options: PruneOptions): Promise<PruneReport> {
   const { repository, dryRun } = options
-  requirePrunable(repository)
+  requireAdmin(repository.keyring, 'prune')
+  repository.requirePrunable()
   const context: PruneContext = {
     ...options,
     operation: options.signal === undefined ? {} : { signal: options.signal },
@@ -32,23 +34,6 @@ export async function prune(options: PruneOptions): Promise<PruneReport> {
       await context.environment.clock.sleep(randomDelayMs(repository, attempt), options.signal)
     }
   }
-}
-
-/** Throws unless this key and this program may prune. */
-export function requirePrunable(repository: Repository): void {
-  repository.requireWritable()
-  const unknown = repository.unlocked.config.features.prune
-  if (unknown.length > 0) {
-    throw new CairnError(
-      'CAIRN_FORMAT_TOO_NEW',
-      `cannot remove anything: the repository needs '${unknown.join("', '")}', which this program does not know; update cairn`,
-    )
-  }
-  if (repository.keyring.role === 'admin') return
-  throw new CairnError(
-    'CAIRN_WRONG_SECRET',
-    'cannot remove anything: this key slot may not; use an admin key',
-  )
 }
 
 function randomDelayMs({ random }: Repository, attempt: number): number {

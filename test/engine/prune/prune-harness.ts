@@ -2,7 +2,6 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { toHex } from '../../../src/base/bytes.ts'
 import type { FileName } from '../../../src/base/ids.ts'
 import type { Environment } from '../../../src/engine/environment.ts'
 import { prune } from '../../../src/engine/prune/prune.ts'
@@ -11,9 +10,8 @@ import type {
   PruneReport,
   PruneSettings,
 } from '../../../src/engine/prune/prune-options.ts'
-import { encodeTombstone } from '../../../src/format/session.ts'
 import type { Repository } from '../../../src/repository/repository.ts'
-import { timeOf } from '../../../src/repository/time.ts'
+import { forgetSnapshots } from '../../../src/repository/tombstones.ts'
 import type { Backend, FileKind } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, contentsOf, inlineEnvironment, open } from '../../support/backup-harness.ts'
@@ -65,25 +63,10 @@ export async function runPrune(
   })
 }
 
-export async function forgetSnapshots(
-  repository: Repository,
-  ids: readonly string[],
-): Promise<void> {
+export async function forget(repository: Repository, ids: readonly string[]): Promise<void> {
   const snapshots = await repository.snapshots()
-  const gone = snapshots.filter(({ id }) => ids.includes(id))
-  const tombstone = {
-    forgotten: gone.map(({ id }) => ({
-      snapshot: Buffer.from(id, 'hex'),
-      replacement: new Uint8Array(),
-      body: new Uint8Array(),
-    })),
-    time: timeOf(repository.clock.wallNs()),
-    known: (await repository.tombstones()).map(({ id }) => id),
-  }
-  await repository.saveObject('retired', encodeTombstone(tombstone))
-  await repository.backend.flush()
-  for (const { name } of gone) await repository.backend.remove({ kind: 'snapshots', name })
-  await repository.backend.flush()
+  const items = snapshots.filter(({ id }) => ids.includes(id)).map((snapshot) => ({ snapshot }))
+  await forgetSnapshots(repository, items)
 }
 
 /** Bytes that do not compress and are the same every time. */
@@ -170,5 +153,3 @@ export async function indexProblems(backend: Backend): Promise<string[]> {
     ...[...listed.keys()].filter((name) => !named.has(name)).map((name) => `unnamed ${name}`),
   ]
 }
-
-export { toHex }

@@ -6,7 +6,7 @@ import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { create, open } from '../../support/backup-harness.ts'
 import {
   copyOf,
-  forgetSnapshots,
+  forget,
   indexProblems,
   names,
   plant,
@@ -38,7 +38,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 async function forgotten(...taken: readonly Taken[]): Promise<MemoryBackend> {
   const disk = copyOf(base)
-  await forgetSnapshots(
+  await forget(
     await open(disk),
     taken.map(({ id }) => id),
   )

@@ -1,0 +1,64 @@
+/** `prune`: from the arguments to the engine. */
+
+import { prune } from '../engine/prune/prune.ts'
+import type {
+  PruneListener,
+  PruneReport,
+  PruneSettings,
+  PruneStatistics,
+  UnusedLimit,
+} from '../engine/prune/prune-options.ts'
+import type { Access } from './access.ts'
+
+export type { PruneListener, PruneReport, PruneStatistics, UnusedLimit }
+
+/** As the command line has it. */
+export interface PruneRequest {
+  readonly maxUnused: UnusedLimit
+  readonly maxRepackBytes: number | undefined
+  /** Joins packs below four fifths of their target size. */
+  readonly repackSmall: boolean
+  readonly repackSmallerThan: number | undefined
+  readonly repackCacheableOnly: boolean
+  readonly repackUncompressed: boolean
+  readonly isDiskFull: boolean
+  readonly graceMs: number
+  readonly dryRun: boolean
+  readonly level: number | undefined
+  readonly verify: boolean
+  readonly packBytes: number | undefined
+  readonly listener: PruneListener
+}
+
+/** A pack below this share of its target size is small. */
+const SMALL_SHARE = 0.8
+
+export async function runPrune(access: Access, request: PruneRequest): Promise<PruneReport> {
+  const repository = await access.open()
+  const { dryRun, level, verify, packBytes, listener } = request
+  const targetBytes = packBytes ?? repository.box.dataPackBytes
+  return await prune({
+    environment: access.seams,
+    repository,
+    settings: settingsOf(request, targetBytes),
+    dryRun,
+    level,
+    verify,
+    ...(packBytes === undefined ? {} : { packBytes }),
+    listener,
+    signal: access.signal,
+  })
+}
+
+function settingsOf(request: PruneRequest, targetBytes: number): PruneSettings {
+  const { repackSmall, repackSmallerThan = 0 } = request
+  return {
+    maxUnused: request.maxUnused,
+    maxRepackBytes: request.maxRepackBytes,
+    smallPackBytes: Math.max(repackSmallerThan, repackSmall ? targetBytes * SMALL_SHARE : 0),
+    repackCacheableOnly: request.repackCacheableOnly,
+    repackUncompressed: request.repackUncompressed,
+    isDiskFull: request.isDiskFull,
+    graceMs: request.graceMs,
+  }
+}
