@@ -187,6 +187,18 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/recover.ts'),
   ),
   command(
+    'repair index',
+    'make the index say what packs are there',
+    async () => (await import('./options/repair-index.ts')).REPAIR_INDEX,
+    () => import('./commands/repair-index.ts'),
+  ),
+  command(
+    'repair packs',
+    'save what can be read of damaged packs',
+    async () => (await import('./options/repair-packs.ts')).REPAIR_PACKS,
+    () => import('./commands/repair-packs.ts'),
+  ),
+  command(
     'restore',
     'write files of a snapshot to a directory',
     async () => (await import('./options/restore.ts')).RESTORE,

@@ -195,7 +195,8 @@ class PackBody implements WorkBody<PackJob, PackResult> {
 /** What is hashed right after it was read comes from the CPU's cache. */
 const HASH_PIECE_BYTES = 1 << 20
 
-function hashOf(contents: PackContents): Uint8Array {
+/** The SHA-256 of all bytes, which is the name of a sound pack. */
+export function hashOf(contents: PackContents): Uint8Array {
   const hash = createSha256()
   for (let at = 0; at < contents.byteCount; at += HASH_PIECE_BYTES) {
     hash.update(contents.range(at, Math.min(HASH_PIECE_BYTES, contents.byteCount - at)))

@@ -223,7 +223,7 @@ function salvageAt(
 }
 
 /** The directory that a pack would have if it held these segments alone. */
-export function directoryOf(salvaged: Iterable<SalvagedSegment>): PackDirectory {
+export function directoryOf(salvaged: Iterable<Omit<SalvagedSegment, 'plain'>>): PackDirectory {
   const builder = new DirectoryBuilder()
   for (const { segment, ids, rows } of salvaged) builder.addSegment(segment, ids, rows)
   return new PackDirectory(builder.encode())

@@ -19,6 +19,7 @@ import {
 import { type DirectorySegment, PackDirectory } from '../format/directory.ts'
 import { segmentBodyBytes, segmentKindOf } from '../format/segment.ts'
 import { BlobIdentifier, type WriteKeys } from './keys.ts'
+import { hashOf } from './pack-body.ts'
 import { type PackContents, contentsOfBytes, PackFileReader } from './pack-contents.ts'
 import { AeadSet, type PackKey } from './pack-seal.ts'
 import { PackWriter, type PackWriterOptions, type SealedPack } from './pack-writer.ts'
@@ -40,6 +41,8 @@ export interface RepackPackJob {
   readonly key: PackKey
   readonly directory: Uint8Array
   readonly wanted: Uint8Array
+  /** The 32 bytes of the name, to check the whole file against it as well. */
+  readonly name?: Uint8Array
 }
 
 export interface RepackFinishJob {
@@ -115,6 +118,9 @@ class RepackBody implements WorkBody<RepackJob, RepackResult> {
   }
 
   #pack(job: RepackPackJob, contents: PackContents, tally: Tally): void {
+    if (job.name !== undefined && !equalBytes(hashOf(contents), job.name)) {
+      tally.addProblem('its bytes do not have its name')
+    }
     const directory = new PackDirectory(job.directory)
     let first = 0
     for (let s = 0; s < directory.segmentCount; s++) {

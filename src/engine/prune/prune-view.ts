@@ -31,6 +31,8 @@ export interface PruneView {
   /** Every session but this one. */
   readonly sessions: readonly SeenSession[]
   readonly needed: NeededSnapshots
+  /** Snapshots that their runs have not confirmed: a run may still take its own back. */
+  readonly unconfirmed: ReadonlySet<SnapshotId>
   readonly marks: readonly StoredMark[]
 }
 
@@ -117,8 +119,9 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
     onMissing: (_snapshot, message) => listener.onNotice?.(message),
   })
   listener.onPhase?.('snapshots')
-  await used.walk(needed.snapshots, unconfirmedOf(needed, sessions))
-  return { inventory, used, sessions, needed, marks }
+  const unconfirmed = unconfirmedOf(needed, sessions)
+  await used.walk(needed.snapshots, unconfirmed)
+  return { inventory, used, sessions, needed, unconfirmed, marks }
 }
 
 /** Snapshots whose session still has files: their run may not have had its last look. */

@@ -1,7 +1,7 @@
 /** Reads, opens and seals blobs of packs in worker threads: for `prune` and `repair packs`. */
 
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
-import type { FileName } from '../../base/ids.ts'
+import { type FileName, idBytes } from '../../base/ids.ts'
 import type { IndexedPack } from '../../format/index-file.ts'
 import type {
   RepackInit,
@@ -24,6 +24,9 @@ export interface RepackItem {
   /** One byte for each blob: 1 if it is wanted. */
   readonly wanted: Uint8Array
 }
+
+/** `verify`: reads wanted blobs. `check`: reads the whole file as well and compares it with its name. */
+export type RepackWork = 'copy' | 'verify' | 'check'
 
 export interface RepackerOptions {
   readonly environment: Environment
@@ -81,7 +84,7 @@ export class Repacker {
    * is told how it went, in no order.
    */
   async each(
-    kind: 'copy' | 'verify',
+    work: RepackWork,
     items: readonly RepackItem[],
     onDone: (item: RepackItem, result: RepackResult) => void,
   ): Promise<void> {
@@ -90,7 +93,7 @@ export class Repacker {
       for (let item = items[next++]; item !== undefined; item = items[next++]) {
         throwIfAborted(this.#options.signal)
         await this.#store.ready()
-        onDone(item, await this.#run(kind, item))
+        onDone(item, await this.#run(work, item))
         await this.#options.environment.yield()
       }
     }
@@ -98,11 +101,12 @@ export class Repacker {
     await Promise.all(Array.from({ length: loops }, loop))
   }
 
-  async #run(kind: 'copy' | 'verify', { claim, wanted }: RepackItem): Promise<RepackResult> {
+  async #run(work: RepackWork, { claim, wanted }: RepackItem): Promise<RepackResult> {
     const { repository } = this.#options
     const file = { kind: 'packs' as const, name: claim.name }
     const job = {
-      kind,
+      kind: work === 'copy' ? ('copy' as const) : ('verify' as const),
+      ...(work === 'check' ? { name: idBytes(claim.name) } : {}),
       key: repository.packKey(claim.preamble),
       directory: claim.directory.bytes,
       wanted,
@@ -110,7 +114,7 @@ export class Repacker {
     const path = repository.backend.localPath?.(file)
     if (path !== undefined) {
       const result = await this.#pool.run({ ...job, source: { path } })
-      if (result.unreadable === undefined && result.damaged.length === 0) return result
+      if (isSound(result)) return result
     }
     // What is wrong may be the way here: the storage is asked, which also says what an error means.
     const bytes = await this.#load(claim.name)
@@ -141,6 +145,10 @@ export class Repacker {
   async close(): Promise<void> {
     await this.#pool.close()
   }
+}
+
+function isSound({ unreadable, problems, damaged }: RepackResult): boolean {
+  return unreadable === undefined && problems.length === 0 && damaged.length === 0
 }
 
 function initOf(options: RepackerOptions): RepackInit {

@@ -36,8 +36,8 @@ export async function replaceIndex(input: ReplaceIndexInput): Promise<ReplacedIn
       discard.has(name) || (isWhole && packs.some((pack) => gone.has(pack.name))),
   )
   const names = replaced.map(([name]) => name)
-  const remaining = distinct([...replaced.flatMap(([, { packs }]) => packs), ...added], gone)
-  if (names.length === 0 && remaining.length === 0) return { removed: 0, written: 0 }
+  const kept = replaced.flatMap(([, { packs }]) => packs.filter((pack) => !gone.has(pack.name)))
+  const remaining = distinct([...kept, ...added])
   const groups = grouped(remaining)
   if (groups.length === 0 && names.length === 0) return { removed: 0, written: 0 }
   for (const [i, packs] of groups.entries()) {
@@ -51,10 +51,9 @@ export async function replaceIndex(input: ReplaceIndexInput): Promise<ReplacedIn
   return { removed: names.length, written: groups.length }
 }
 
-function distinct(packs: readonly IndexedPack[], gone: ReadonlySet<FileName>): IndexedPack[] {
+function distinct(packs: readonly IndexedPack[]): IndexedPack[] {
   const byName = new Map<FileName, IndexedPack[]>()
   for (const pack of packs) {
-    if (gone.has(pack.name)) continue
     const known = byName.get(pack.name)
     if (known === undefined) byName.set(pack.name, [pack])
     else {

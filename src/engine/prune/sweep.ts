@@ -17,6 +17,7 @@ import { nanosecondsOf } from '../../repository/time.ts'
 import type { PruneContext } from './prune-options.ts'
 import {
   loadNeeded,
+  type NeededSnapshots,
   prunersMet,
   type PruneView,
   requireNoOtherPruner,
@@ -88,14 +89,7 @@ async function decide(
   const oldest = isRipe ? oldestMark(view, packs) : undefined
   if (sessions.some((session) => blocks(session, oldest))) return 'postponed'
   const needed = await loadNeeded(context)
-  for (const { id } of view.needed.snapshots) {
-    if (needed.forgotten.has(id) || needed.snapshots.some((snapshot) => snapshot.id === id))
-      continue
-    throw new CairnError(
-      'CAIRN_CORRUPT',
-      `snapshot ${shortId(id)} is not listed any more and was not forgotten; nothing was removed`,
-    )
-  }
+  requireListed(view, needed)
   await inventory.loadIndex()
   const marks = await listMarks(repository, operation.signal)
   const known = new Set([...view.marks.map(({ name }) => name), ...own])
@@ -105,6 +99,19 @@ async function decide(
   await used.walk(needed.snapshots, unconfirmedOf(needed, sessions))
   const listed = new Set(packs.filter((name) => inventory.packs.has(name)))
   return { spared: [...listed].filter((name) => isNeeded(view, name)), listed }
+}
+
+/** Throws CAIRN_CORRUPT if a snapshot has vanished: then the listing is not to be trusted. */
+function requireListed(view: PruneView, { snapshots, forgotten }: NeededSnapshots): void {
+  const listed = new Set(snapshots.map(({ id }) => id))
+  for (const { id } of view.needed.snapshots) {
+    if (listed.has(id) || forgotten.has(id) || view.unconfirmed.has(id)) continue
+    throw new CairnError(
+      'CAIRN_CORRUPT',
+      `snapshot ${shortId(id)} is not listed any more and was not forgotten, so nothing more was ` +
+        "removed; run 'cairn check'",
+    )
+  }
 }
 
 function isPrunerThere(sessions: readonly SeenSession[]): boolean {

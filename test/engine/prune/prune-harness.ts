@@ -10,7 +10,7 @@ import type {
   PruneReport,
   PruneSettings,
 } from '../../../src/engine/prune/prune-options.ts'
-import type { Repository } from '../../../src/repository/repository.ts'
+import { Repository } from '../../../src/repository/repository.ts'
 import { forgetSnapshots } from '../../../src/repository/tombstones.ts'
 import type { Backend, FileKind } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
@@ -45,6 +45,22 @@ export function newProcess(alive: Set<number> = new Set()): Environment & { pid:
   return { ...environment, clock, process, pid }
 }
 
+const unlocked = new Map<string, Repository['unlocked']>()
+
+/** Opens a repository; the key of one that was opened before, whatever the place, is known. */
+export async function openAgain(
+  backend: Backend,
+  environment: Environment = inlineEnvironment(),
+): Promise<Repository> {
+  const config = (await backend.list('config')).map(({ name }) => name).join()
+  const { clock, random, process } = environment
+  const known = unlocked.get(config)
+  if (known !== undefined) return new Repository({ backend, clock, random, process }, known)
+  const repository = await open(backend, environment)
+  unlocked.set(config, repository.unlocked)
+  return repository
+}
+
 export async function runPrune(
   backend: Backend,
   settings: Partial<PruneSettings> = {},
@@ -53,7 +69,7 @@ export async function runPrune(
   const environment = overrides.environment ?? newProcess()
   return await prune({
     environment,
-    repository: overrides.repository ?? (await open(backend, environment)),
+    repository: overrides.repository ?? (await openAgain(backend, environment)),
     settings: { ...SETTINGS, ...settings },
     dryRun: false,
     level: 3,
@@ -113,10 +129,13 @@ export interface Taken {
 export async function take(
   backend: Backend,
   path: string,
-  environment?: Environment,
+  environment: Environment = inlineEnvironment(),
+  packBytes?: number,
 ): Promise<Taken> {
-  const report = await backUp(backend, path, environment === undefined ? {} : { environment })
-  const repository = await open(backend)
+  const opening = openAgain(backend, environment)
+  const size = packBytes === undefined ? {} : { packBytes }
+  const report = await backUp(backend, path, { environment, opening, ...size })
+  const repository = await openAgain(backend)
   const snapshot = (await repository.snapshots()).find(({ id }) => id === report.snapshotId)
   if (snapshot === undefined) throw new Error('the snapshot that was reported is not listed')
   return { id: snapshot.id, contents: await contentsOf(repository, snapshot, path) }
@@ -128,7 +147,7 @@ export async function requireRestorable(
   taken: readonly Taken[],
   path: string,
 ): Promise<void> {
-  const repository = await open(backend)
+  const repository = await openAgain(backend)
   const snapshots = await repository.snapshots()
   for (const { id, contents } of taken) {
     const snapshot = snapshots.find((one) => one.id === id)
@@ -142,7 +161,7 @@ export async function requireRestorable(
 
 /** Names in packs that index files claim and that are not there, and the other way round. */
 export async function indexProblems(backend: Backend): Promise<string[]> {
-  const repository = await open(backend)
+  const repository = await openAgain(backend)
   const listed = await repository.listPacks()
   const named = new Set<string>()
   for (const { name } of await backend.list('index')) {
