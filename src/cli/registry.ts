@@ -199,6 +199,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/repair-packs.ts'),
   ),
   command(
+    'repair snapshots',
+    'put restorable snapshots in the place of damaged ones',
+    async () => (await import('./options/repair-snapshots.ts')).REPAIR_SNAPSHOTS,
+    () => import('./commands/repair-snapshots.ts'),
+  ),
+  command(
     'restore',
     'write files of a snapshot to a directory',
     async () => (await import('./options/restore.ts')).RESTORE,

@@ -12,10 +12,17 @@ import {
   type RepairPacksOptions,
   type RepairPacksReport,
 } from '../engine/repair/repair-packs.ts'
+import {
+  repairSnapshots,
+  type RepairSnapshotsOptions,
+  type RepairSnapshotsReport,
+} from '../engine/repair/repair-snapshots.ts'
+import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { RepairContext } from '../engine/repair/repair-options.ts'
 import type { Access } from './access.ts'
+import { chooseCandidates } from './snapshots.ts'
 
-export type { RepairIndexReport, RepairPacksReport }
+export type { RepairIndexReport, RepairPacksReport, RepairSnapshotsReport }
 
 type Own<Options extends RepairContext> = Omit<
   Options,
@@ -45,6 +52,23 @@ export async function runRepairPacks(
   const listed = [...(await context.repository.listPacks(access.signal)).keys()]
   const packs = references.length === 0 ? undefined : references.map((text) => packOf(text, listed))
   return await repairPacks({ ...context, ...rest, packs })
+}
+
+export async function runRepairSnapshots(
+  access: Access,
+  request: Omit<Own<RepairSnapshotsOptions>, 'choose'> & {
+    readonly references: readonly string[]
+    readonly filter: SnapshotFilter
+  },
+): Promise<RepairSnapshotsReport> {
+  const context = await contextOf(access)
+  const nowNs = access.seams.clock.wallNs()
+  return await repairSnapshots({
+    ...context,
+    ...request,
+    choose: (snapshots) =>
+      chooseCandidates(snapshots, request, nowNs).map(({ snapshot }) => snapshot),
+  })
 }
 
 const PREFIX_LENGTH_MIN = 4

@@ -69,3 +69,37 @@ export function repairPacksLines(summary: RepairPacksSummary, dryRun: boolean): 
     `${counted(blobsSaved, 'blob')} ${verb}saved, ${blobsLost} cannot be read`,
   ]
 }
+
+export interface RepairSnapshotsSummary {
+  readonly checked: number
+  readonly repaired: readonly { readonly old: string; readonly new: string | undefined }[]
+  readonly lost: readonly string[]
+}
+
+export function repairSnapshotsJson(summary: RepairSnapshotsSummary, dryRun: boolean): JsonValue {
+  return {
+    message_type: 'summary',
+    dry_run: dryRun,
+    snapshots_checked: summary.checked,
+    changed_snapshots: summary.repaired.map((one) => ({
+      old_snapshot_id: one.old,
+      ...(one.new === undefined ? {} : { new_snapshot_id: one.new }),
+    })),
+    lost_snapshots: [...summary.lost],
+  }
+}
+
+export function repairSnapshotsLines(summary: RepairSnapshotsSummary, dryRun: boolean): string[] {
+  const { checked, repaired, lost } = summary
+  if (repaired.length + lost.length === 0) {
+    return [`${counted(checked, 'snapshot')} checked, nothing is lost`]
+  }
+  const lines = repaired.map((one) => {
+    const old = one.old.slice(0, 8)
+    if (one.new === undefined) return `snapshot ${old} would be repaired`
+    return `snapshot ${old} is repaired as ${one.new.slice(0, 8)}`
+  })
+  const verb = dryRun ? ' would be' : ''
+  lines.push(`${repaired.length} of ${counted(checked, 'snapshot')}${verb} repaired`)
+  return lines
+}

@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FileName } from '../../../src/base/ids.ts'
 import { repairIndex } from '../../../src/engine/repair/repair-index.ts'
+import { repairSnapshots } from '../../../src/engine/repair/repair-snapshots.ts'
 import { repairPacks } from '../../../src/engine/repair/repair-packs.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
-import { create } from '../../support/backup-harness.ts'
+import { openIndex } from '../../../src/repository/open-index.ts'
+import { contentsOf, create } from '../../support/backup-harness.ts'
 import { check, errorsOf } from '../check/check-support.ts'
 import {
   copyOf,
@@ -194,5 +196,91 @@ describe('repair packs', () => {
     expect(report).toMatchObject({ damaged: [name], blobsLost: 0 })
     await requireRestorable(disk, taken, root)
     expect(errorsOf(await check(disk, { opening: openAgain(disk) }))).toEqual([])
+  })
+})
+
+describe('repair snapshots', () => {
+  async function mend(disk: MemoryBackend, overrides: { dryRun?: boolean; forget?: boolean } = {}) {
+    const lost: string[] = []
+    const report = await repairSnapshots({
+      ...(await contextOf(disk)),
+      choose: (snapshots) => snapshots,
+      forget: false,
+      level: 3,
+      onLost: (_snapshot, path) => lost.push(path),
+      ...overrides,
+    })
+    return { ...report, lostPaths: lost }
+  }
+
+  /** Without a pack of data, as after `repair index`. */
+  async function damaged(): Promise<MemoryBackend> {
+    const disk = copyOf(base)
+    disk.files.delete(path('packs', dataPack(disk)))
+    await mendIndex(disk)
+    return disk
+  }
+
+  test('changes no byte of a sound repository', async () => {
+    const disk = copyOf(base)
+    expect(await mend(disk)).toMatchObject({ checked: 2, repaired: [], lost: [] })
+    expect(disk.files).toEqual(base.files)
+  })
+
+  test('puts a snapshot in the place of a damaged one that restores and says what is lost', async () => {
+    const disk = await damaged()
+    const before = new Map(disk.files)
+    const planned = await mend(disk, { dryRun: true })
+    expect(disk.files).toEqual(before)
+    const report = await mend(disk, { forget: true })
+    expect(report.repaired.length).toBeGreaterThan(0)
+    expect(planned.repaired.map(({ old }) => old)).toEqual(report.repaired.map(({ old }) => old))
+    expect(report.lostPaths.length).toBeGreaterThan(0)
+    expect(planned.lostPaths).toEqual(report.lostPaths)
+    expect(errorsOf(await check(disk, { opening: openAgain(disk) }))).toEqual([])
+    const repository = await openAgain(disk)
+    const snapshots = await repository.snapshots()
+    expect(snapshots).toHaveLength(2)
+    for (const { old, new: mended } of report.repaired) {
+      expect(snapshots.map(({ id }) => id)).not.toContain(old)
+      const snapshot = snapshots.find(({ id }) => id === mended)
+      if (snapshot === undefined) throw new Error('the repaired snapshot is not listed')
+      expect(snapshot.content?.tags).toEqual(['repaired'])
+      const found = await contentsOf(repository, snapshot, `${root}/`)
+      const was = taken.find(({ id }) => id === old)?.contents ?? new Map<string, string>()
+      const marked = [...found.keys()].filter((file) => file.endsWith('.cairn-damaged'))
+      expect(marked.length).toBeGreaterThan(0)
+      for (const [file, content] of found)
+        if (!marked.includes(file)) expect(was.get(file)).toBe(content)
+      expect(found.size).toBe(was.size)
+    }
+    expect(await mend(disk)).toMatchObject({ repaired: [] })
+  })
+
+  test('leaves the damaged one, which a later backup of the same data mends', async () => {
+    const disk = await damaged()
+    await mend(disk)
+    expect(await (await openAgain(disk)).snapshots()).toHaveLength(4)
+    await take(disk, join(root, 'one'))
+    await take(disk, join(root, 'two'))
+    await requireRestorable(disk, taken, root)
+  })
+
+  test('survives the loss of every tree but the root', async () => {
+    const disk = copyOf(base)
+    const repository = await openAgain(disk)
+    const [snapshot] = await repository.snapshots()
+    const opened = await openIndex(repository, { cacheDirectory: undefined, bulk: true })
+    const rootPack = opened.index.find(snapshot?.content?.root.id ?? new Uint8Array(32))[0]
+    const keep = rootPack === undefined ? '' : opened.index.pack(rootPack.packNumber).name
+    for (const name of names(disk, 'packs'))
+      if (name !== keep) disk.files.delete(path('packs', name))
+    await mendIndex(disk)
+    await mend(disk, { forget: true })
+    const errors = errorsOf(await check(disk, { opening: openAgain(disk) }))
+    const ids = (await repository.snapshots()).map(({ id }) => id)
+    // What has lost its root stays, and is told; the others are whole in what they still say.
+    expect(errors.every(({ object }) => object.name === taken[1]?.id)).toBe(true)
+    expect(ids).not.toContain(taken[0]?.id)
   })
 })
