@@ -31,15 +31,18 @@ export function checkSummaryLines(summary: CheckSummary): string[] {
   if (summary.broken_packs.length > 0) {
     lines.push('', 'damaged packs:', ...summary.broken_packs.map((pack) => `  ${printable(pack)}`))
     lines.push(
-      'move them out of the repository and keep them; the next backup stores again',
-      'whatever of them can still be read from its sources',
+      "run 'cairn repair packs' to save what can be read of them; the next backup stores again",
+      'whatever of the rest can still be read from its sources',
     )
   }
   if (summary.suggest_repair_index) {
-    lines.push('', 'the index is damaged or incomplete; packs that it lacks are read through')
-    lines.push('their footers, and the next backup names them in an index file again')
+    lines.push('', "the index is damaged or incomplete; run 'cairn repair index'")
   }
-  if (summary.suggest_prune) lines.push('', 'there are files that nothing needs')
+  if (summary.suggest_prune)
+    lines.push(
+      '',
+      "there are packs that no index file names; 'cairn prune' removes what nothing needs",
+    )
   const verdict =
     summary.num_errors === 0
       ? 'no errors were found'

@@ -43,7 +43,7 @@ export async function listFolder(
 const DAMAGED_STEP: Partial<Record<FileKind, string>> = {
   config: 'restore it from a copy of the repository, or remove it if a newer revision is good',
   keys: 'restore it from a copy of the repository, or make a new key',
-  index: 'move it out of the repository; the next backup names its packs again',
+  index: "run 'cairn repair index'",
   snapshots: 'restore it from a copy of the repository; if there is none, remove the file',
   retired: 'restore it from a copy of the repository; if there is none, remove the file',
 }

@@ -227,7 +227,7 @@ function noteOrphans(
     findings.note(
       { kind: 'packs', name },
       `pack ${shortId(name)} is named by no index file`,
-      'the next backup takes it in',
+      "the next backup takes it in, and 'cairn prune' removes it if nothing needs it",
     )
   }
 }

@@ -76,7 +76,7 @@ function reportEntry({ findings }: CheckContext, file: FileName, pack: FileName,
   findings.error(
     { kind: 'index', name: file },
     `${fileLabel('index', file)}: its entry of pack ${shortId(pack)} is damaged: ${errorChain(error)}`,
-    'move the index file out of the repository; the next backup names its packs again',
+    "run 'cairn repair index'",
   )
 }
 
@@ -128,9 +128,10 @@ function reportLength(
     findings.error(object, message, PACK_GONE_STEP)
   } else {
     const message = `pack ${shortId(name)} has ${byteCount} bytes where the index says ${lengths}`
-    findings.error(object, message, 'move it out of the repository, keep it, and back up again')
+    findings.error(object, message, "run 'cairn repair index', then back up again")
   }
   findings.brokenPacks.add(name)
 }
 
-const PACK_GONE_STEP = 'restore it from a copy of the repository, or back up again'
+const PACK_GONE_STEP =
+  "restore it from a copy of the repository, or run 'cairn repair index' and back up again"

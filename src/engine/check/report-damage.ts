@@ -26,7 +26,7 @@ export function reportPacks(
     findings.error(
       { kind: 'packs', name },
       `pack ${shortId(name)} is damaged: ${shown}${more}`,
-      'move it out of the repository, keep it, and back up again',
+      "run 'cairn repair packs', then back up again",
     )
   }
   for (const { pack, problems, differsFromIndex } of verdicts) {
@@ -84,7 +84,7 @@ export async function reportAffected(
     findings.error(
       { kind: 'snapshots', name: snapshot.id },
       `snapshot ${shortId(snapshot.id)}: data of ${what} is damaged or missing`,
-      'back up again what is still there',
+      "back up again what is still there; then 'cairn repair snapshots' mends the rest",
       { paths, morePathCount: count - paths.length },
     )
   }
