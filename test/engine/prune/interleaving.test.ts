@@ -144,3 +144,53 @@ describe.each(['alive', 'taken for dead'] as const)('the backup is %s', (how) =>
     },
   )
 })
+
+/** Each blob of the snapshots twice, in packs of their own. */
+async function doubled(): Promise<MemoryBackend> {
+  const disk = copyOf(base)
+  const hidden = [...disk.files].filter(([path]) => /^(?:index|packs)\//.test(path))
+  for (const [path] of hidden) disk.files.delete(path)
+  await take(disk, join(root, 'two'))
+  for (const [path, bytes] of hidden) disk.files.set(path, bytes)
+  await disk.flush()
+  return disk
+}
+
+test.each([true, false])(
+  'C3: two prunes never remove both copies of a blob (they know of each other: %s)',
+  async (isKnown) => {
+    const twice = await doubled()
+    const turns = await (async () => {
+      const client = pruner(copyOf(twice), new Set())
+      await client.turnsUntilDone()
+      return client.turns
+    })()
+    const stride = isKnown ? 5 : 4
+    for (let a = 0; a <= turns; a++) {
+      for (let b = a % stride; b <= turns; b += stride) {
+        const schedule = `prune ${a}, prune ${b}`
+        const disk = copyOf(twice)
+        const alive = new Set<number>()
+        const first = pruner(disk, alive)
+        const second = pruner(disk, isKnown ? alive : new Set())
+        await first.take(a)
+        await second.take(b)
+        await first.turnsUntilDone()
+        await second.turnsUntilDone()
+        for (const { result } of [first, second]) {
+          await result.catch((error: unknown) =>
+            expect(isCairnError(error, 'CAIRN_CONFLICT'), `${schedule}: ${String(error)}`).toBe(
+              true,
+            ),
+          )
+        }
+        const repository = await openAgain(disk)
+        for (const snapshot of await repository.snapshots()) {
+          const found = await contentsOf(repository, snapshot, root)
+          for (const [path, content] of other) expect(found.get(path), schedule).toBe(content)
+        }
+        if ((a * 7 + b) % 29 === 0) await expectConverged(disk)
+      }
+    }
+  },
+)
