@@ -29,9 +29,9 @@ export class IdTable {
     return this.#size - 1
   }
 
-  /** The number of an id, or -1. */
-  find(id: Uint8Array): number {
-    return this.#size === 0 ? -1 : (this.#slots[this.#slotOf(id)] ?? 0) - 1
+  /** The number of the id that begins at `ids[from]`, or -1. */
+  find(ids: Uint8Array, from = 0): number {
+    return this.#size === 0 ? -1 : (this.#slots[this.#slotOf(ids, from)] ?? 0) - 1
   }
 
   has(id: Uint8Array): boolean {
@@ -44,19 +44,19 @@ export class IdTable {
   }
 
   /** The slot that has the id, or the empty one where it belongs. */
-  #slotOf(id: Uint8Array): number {
+  #slotOf(ids: Uint8Array, from = 0): number {
     const mask = this.#slots.length - 1
-    let slot = hash(id) & mask
+    let slot = hash(ids, from) & mask
     for (;;) {
       const there = this.#slots[slot] ?? 0
-      if (there === 0 || this.#isAt(there - 1, id)) return slot
+      if (there === 0 || this.#isAt(there - 1, ids, from)) return slot
       slot = (slot + 1) & mask
     }
   }
 
-  #isAt(number: number, id: Uint8Array): boolean {
+  #isAt(number: number, ids: Uint8Array, from: number): boolean {
     const at = number * ID_BYTES
-    for (let i = 0; i < ID_BYTES; i++) if (this.#ids[at + i] !== id[i]) return false
+    for (let i = 0; i < ID_BYTES; i++) if (this.#ids[at + i] !== ids[from + i]) return false
     return true
   }
 
@@ -72,15 +72,15 @@ export class IdTable {
 }
 
 /** Ids are keyed hashes, but they come from whoever wrote the trees: all bytes count. */
-function hash(id: Uint8Array): number {
+function hash(ids: Uint8Array, from: number): number {
   let value = 0
   for (let word = 0; word < ID_WORDS; word++) {
-    const at = word * 4
+    const at = from + word * 4
     const bits =
-      (id[at] ?? 0) |
-      ((id[at + 1] ?? 0) << 8) |
-      ((id[at + 2] ?? 0) << 16) |
-      ((id[at + 3] ?? 0) << 24)
+      (ids[at] ?? 0) |
+      ((ids[at + 1] ?? 0) << 8) |
+      ((ids[at + 2] ?? 0) << 16) |
+      ((ids[at + 3] ?? 0) << 24)
     value = Math.imul(value ^ bits, 0x9e3779b1)
     value ^= value >>> 15
   }

@@ -34,7 +34,8 @@ export interface ListedPack {
 }
 
 export class PackInventory {
-  readonly index: MemoryIndex
+  #index: MemoryIndex
+  readonly #seed: number
   /** By name of the index file. */
   readonly files = new Map<FileName, IndexFileContents>()
   #packs = new Map<FileName, ListedPack>()
@@ -47,8 +48,13 @@ export class PackInventory {
   constructor(repository: Repository, operation: { readonly signal?: AbortSignal }) {
     this.#repository = repository
     this.#operation = operation
-    const seed = Buffer.from(repository.random.bytes(4)).readUInt32LE(0)
-    this.index = new MemoryIndex(0, seed)
+    this.#seed = Buffer.from(repository.random.bytes(4)).readUInt32LE(0)
+    this.#index = new MemoryIndex(0, this.#seed)
+  }
+
+  /** What has been loaded so far. Not to be kept from before the first `loadIndex`. */
+  get index(): MemoryIndex {
+    return this.#index
   }
 
   get packs(): ReadonlyMap<FileName, ListedPack> {
@@ -62,6 +68,8 @@ export class PackInventory {
     const there = new Set(names)
     for (const name of this.files.keys()) if (!there.has(name)) this.files.delete(name)
     const fresh = names.filter((name) => !this.files.has(name))
+    const isFirst = this.files.size === 0 && this.#index.blobCount === 0
+    const added: IndexedPack[] = []
     for (let at = 0; at < fresh.length; at += LOADS_AT_ONCE) {
       const batch = fresh.slice(at, at + LOADS_AT_ONCE)
       const loaded = await Promise.all(batch.map((name) => this.#loadFile(name)))
@@ -69,9 +77,14 @@ export class PackInventory {
         const name = batch[i]
         if (name === undefined || contents === undefined) continue
         this.files.set(name, contents)
-        await this.index.add(contents.packs)
+        added.push(...contents.packs)
       }
     }
+    if (isFirst) {
+      const blobCount = added.reduce((sum, { directory }) => sum + directory.blobCount, 0)
+      this.#index = new MemoryIndex(blobCount, this.#seed)
+    }
+    await this.#index.add(added)
   }
 
   async #loadFile(name: FileName): Promise<IndexFileContents | undefined> {

@@ -3,12 +3,17 @@
  * most is needed. A copy in a pack that is doomed is kept only if there is no other.
  */
 
-import type { FileName } from '../../base/ids.ts'
-import { COMPRESSION, SEGMENT_HEADER_BYTES, SEGMENT_ROW_BYTES } from '../../format/constants.ts'
-import { SEGMENT_KIND } from '../../format/constants.ts'
-import type { DirectorySegment } from '../../format/directory.ts'
+import { type FileName, ID_BYTES } from '../../base/ids.ts'
+import {
+  COMPRESSION,
+  SEGMENT_HEADER_BYTES,
+  SEGMENT_KIND,
+  SEGMENT_ROW_BYTES,
+} from '../../format/constants.ts'
+import type { DirectorySegment, PackDirectory } from '../../format/directory.ts'
 import type { IndexedPack } from '../../format/index-file.ts'
 import { segmentBodyBytes } from '../../format/segment.ts'
+import { idsOf } from '../../pipeline/index/memory-index.ts'
 import type { IdTable } from '../check/id-table.ts'
 import type { ListedPack } from './pack-inventory.ts'
 
@@ -82,6 +87,8 @@ class Draft {
   readonly #used: IdTable
   readonly #bad: ReadonlySet<number> | undefined
   readonly #wanted: Uint8Array
+  /** For each claim the numbers of its blobs, or NOBODY. */
+  readonly #numbers: Int32Array[] = []
   #isUncompressed = false
   #kept = { blobs: 0, bytes: 0 }
   #duplicate = { blobs: 0, bytes: 0 }
@@ -139,12 +146,25 @@ class Draft {
 
   /** Every blob of every claim: its number if it is needed and good, its share of the pack. */
   #forEach(visit: (number: number, bytes: number, blob: number) => void): void {
-    for (const { directory } of this.pack.claims) {
+    for (const [i, { directory }] of this.pack.claims.entries()) {
+      const numbers = (this.#numbers[i] ??= this.#numbersOf(directory))
       directory.forEach((blob, _segment, _offset, segment) => {
-        const number = this.#bad?.has(blob) === true ? NOBODY : this.#used.find(directory.id(blob))
-        visit(number, storedShare(segment, directory.length(blob)), blob)
+        const bytes = storedShare(segment, directory.length(blob))
+        visit(numbers[blob] ?? NOBODY, bytes, blob)
       })
     }
+  }
+
+  /** Looked up once, all ids where they lie: there may be millions. */
+  #numbersOf(directory: PackDirectory): Int32Array {
+    const numbers = new Int32Array(directory.blobCount)
+    if (numbers.length === 0) return numbers
+    const ids = idsOf(directory)
+    for (let blob = 0; blob < numbers.length; blob++) {
+      const isBad = this.#bad?.has(blob) === true
+      numbers[blob] = isBad ? NOBODY : this.#used.find(ids, blob * ID_BYTES)
+    }
+    return numbers
   }
 
   finish(): PackUsage {
