@@ -1,5 +1,6 @@
 /** `prune`: from the arguments to the engine. */
 
+import type { SnapshotId } from '../base/ids.ts'
 import { prune } from '../engine/prune/prune.ts'
 import type {
   PruneListener,
@@ -8,6 +9,7 @@ import type {
   PruneStatistics,
   UnusedLimit,
 } from '../engine/prune/prune-options.ts'
+import { requireNothingMissing } from './accept.ts'
 import type { Access } from './access.ts'
 
 export type { PruneListener, PruneReport, PruneStatistics, UnusedLimit }
@@ -28,6 +30,8 @@ export interface PruneRequest {
   readonly verify: boolean
   readonly packBytes: number | undefined
   readonly listener: PruneListener
+  /** Ids of snapshots that a dry run counts as forgotten. */
+  readonly without?: ReadonlySet<string>
 }
 
 /** A pack below this share of its target size is small. */
@@ -35,6 +39,7 @@ const SMALL_SHARE = 0.8
 
 export async function runPrune(access: Access, request: PruneRequest): Promise<PruneReport> {
   const repository = await access.open()
+  await requireNothingMissing(access, 'prune')
   const { dryRun, level, verify, packBytes, listener } = request
   const targetBytes = packBytes ?? repository.box.dataPackBytes
   return await prune({
@@ -42,6 +47,9 @@ export async function runPrune(access: Access, request: PruneRequest): Promise<P
     repository,
     settings: settingsOf(request, targetBytes),
     dryRun,
+    ...(request.without === undefined
+      ? {}
+      : { without: request.without as ReadonlySet<SnapshotId> }),
     level,
     verify,
     ...(packBytes === undefined ? {} : { packBytes }),

@@ -1,6 +1,6 @@
 /** `cairn forget` */
 
-import { openRepositoryAccess } from '../../service/access.ts'
+import { openAccess } from '../../service/access.ts'
 import {
   type ForgetReport,
   isEmptyPolicy,
@@ -13,6 +13,7 @@ import type { ForgetArguments } from '../options/forget.ts'
 import { filterOf } from '../options.ts'
 import { forgetJson, forgetLines } from '../render/forget-text.ts'
 import { writeJsonLine } from '../render/json-lines.ts'
+import { pruneWith } from './prune.ts'
 
 const GROUP_BY_DEFAULT = { host: true, paths: true, tags: false }
 
@@ -55,8 +56,8 @@ export default async function forget(
   const say = (lines: readonly string[]) => {
     if (!json && !quiet) for (const line of lines) stdout.write(`${line}\n`)
   }
-  const access = await openRepositoryAccess(args, context)
-  let removedCount = 0
+  const access = await openAccess(args, context)
+  let removed: ForgetReport['removed'] = []
   try {
     const request = {
       references: args.operands,
@@ -68,16 +69,20 @@ export default async function forget(
       signal,
     }
     await runForget(await access.open(), request, (report: ForgetReport) => {
-      removedCount = report.removed.length
+      removed = report.removed
       if (json && args.operands.length === 0) writeJsonLine(stdout, forgetJson(report.groups))
       if (!isEmptyPolicy(policy)) say([`Applying Policy: ${policyText(policy)}`])
       say(forgetLines(report, { isCompact: args.compact }))
     })
+    const count = `${removed.length} ${removed.length === 1 ? 'snapshot' : 'snapshots'}`
+    say([dryRun ? `would forget ${count}` : `forgot ${count}`])
+    // As in restic, nothing is pruned unless something was forgotten.
+    if (args.prune && removed.length > 0) {
+      const ids = dryRun ? new Set(removed.map(({ id }) => id)) : undefined
+      await pruneWith(access, args, context, ids)
+    }
   } finally {
     await access.close()
   }
-  const count = `${removedCount} ${removedCount === 1 ? 'snapshot' : 'snapshots'}`
-  if (dryRun) say([`would forget ${count}`])
-  else say([`forgot ${count}`])
   return 0
 }

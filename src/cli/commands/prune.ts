@@ -52,6 +52,7 @@ export async function pruneWith(
   access: Awaited<ReturnType<typeof openAccess>>,
   args: PruneChoices,
   context: CommandContext,
+  without?: ReadonlySet<string>,
 ): Promise<void> {
   const { json, quiet, stdout, verbosity } = context
   let state = ''
@@ -60,6 +61,7 @@ export async function pruneWith(
   try {
     report = await runPrune(access, {
       ...requestOf(args),
+      ...(without === undefined ? {} : { without }),
       listener: {
         onPhase: (phase) => {
           state = PHASES[phase]

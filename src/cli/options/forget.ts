@@ -2,6 +2,7 @@ import { type CalendarDuration, parseDuration } from '../../base/units.ts'
 import { type Arguments, defineCommand } from '../command.ts'
 import { flag, list, mapped, nonEmpty, type Option, usage } from '../option.ts'
 import { FILTER_OPTIONS_WITHOUT_SHORT, groupBy } from '../options.ts'
+import { PRUNE_OPTIONS } from './prune.ts'
 
 const COUNT_MAX = 1_000_000
 
@@ -59,6 +60,7 @@ export const FORGET = defineCommand({
       command: 'cairn forget --keep-daily 7 --keep-weekly 5 --dry-run',
       meaning: 'what a policy would forget',
     },
+    { command: 'cairn forget --keep-within 1y --prune', meaning: 'and free the space' },
     { command: 'cairn forget 4f2a91c0', meaning: 'one snapshot' },
   ],
   options: {
@@ -67,6 +69,8 @@ export const FORGET = defineCommand({
     'dry-run': flag('only show what would be forgotten', { short: 'n' }),
     compact: flag('one line for each, without paths and reasons', { short: 'c' }),
     'unsafe-allow-remove-all': flag('let a group lose all its snapshots'),
+    prune: flag('then remove the data that nothing needs any more, as prune does'),
+    ...PRUNE_OPTIONS,
     ...FILTER_OPTIONS_WITHOUT_SHORT,
   },
   validate(args) {

@@ -1,6 +1,6 @@
 /** What a prune is asked to do, and what it reports. */
 
-import type { FileName } from '../../base/ids.ts'
+import type { FileName, SnapshotId } from '../../base/ids.ts'
 import type { Repository } from '../../repository/repository.ts'
 import type { Environment } from '../environment.ts'
 
@@ -29,6 +29,8 @@ export interface PruneOptions {
   readonly repository: Repository
   readonly settings: PruneSettings
   readonly dryRun: boolean
+  /** Counted as forgotten by a dry run: those that a dry run of `forget` would forget. */
+  readonly without?: ReadonlySet<SnapshotId>
   /** zstd level of packs that are written; undefined stores without compression. */
   readonly level: number | undefined
   /** False skips opening what was sealed. */

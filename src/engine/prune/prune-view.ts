@@ -70,7 +70,12 @@ export async function loadNeeded(context: PruneContext): Promise<NeededSnapshots
   ]
   requireHistory(envelopes, new Set([...snapshots.map(({ id }) => id), ...forgotten]))
   if (snapshots.length === 0 && forgotten.size === 0) await requireEmpty(context)
-  return { snapshots, forgotten }
+  const { without } = context
+  if (without === undefined) return { snapshots, forgotten }
+  return {
+    snapshots: snapshots.filter(({ id }) => !without.has(id)),
+    forgotten: new Set([...forgotten, ...without]),
+  }
 }
 
 /** What a snapshot names as seen before it is there, or was forgotten: else the listing is short. */
