@@ -83,7 +83,8 @@ export function prunePlanLines({ blobs, bytes, packfiles }: PruneSummary, verbos
     line('total prune', blobs.remove_total, bytes.remove_total),
     line('remaining', blobs.remaining, bytes.remaining),
     `unused size after prune: ${formatBytes(bytes.remaining_unused)} ` +
-      `(${formatPercent(bytes.remaining_unused, bytes.remaining)} of remaining size)`,
+      // Of nothing, nothing is unused.
+      `(${formatPercent(bytes.remaining_unused, bytes.remaining) || '0.00%'} of remaining size)`,
   )
   if (verbosity > 0) {
     lines.push(
