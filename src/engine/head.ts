@@ -9,7 +9,8 @@ import { shortId } from '../base/ids.ts'
 import { sha256 } from '../crypto/sha256.ts'
 import { decodeEnvelope, type SnapshotEnvelope } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
-import { headsOf, type Snapshot } from '../repository/snapshots.ts'
+import { idsOfSessions, listSessions } from '../repository/sessions.ts'
+import { headsOf, settledSnapshots, type Snapshot } from '../repository/snapshots.ts'
 import { forgottenSnapshots } from '../repository/tombstones.ts'
 import { findLosses, seenHistory } from './rollback.ts'
 
@@ -80,15 +81,18 @@ export async function readHead(repository: Repository, signal?: AbortSignal): Pr
       missing.push(`${kind}/${shortId(name)} is damaged: ${errorChain(error)}`)
     },
   }
+  // Sessions first: what may still be taken back is no part of the history yet (FORMAT.md 14).
+  const openSessions = idsOfSessions(await listSessions(repository, signal))
   const history = await repository.history(options)
   const { snapshots } = history
+  const settled = settledSnapshots(snapshots, openSessions)
   const { tombstones, forgotten } = seenHistory(history)
   const bodies = forgottenSnapshots(history.tombstones)
   for (const loss of findLosses(repository, { snapshots, tombstones, forgotten }, undefined)) {
     missing.push(loss.message)
   }
   const { repositoryId } = repository.keyring
-  const now = digestOf(stateNow(snapshots, [...tombstones.keys()]), repositoryId)
+  const now = digestOf(stateNow(settled, [...tombstones.keys()]), repositoryId)
   const earlier = function* (): Generator<State> {
     for (const { id, author, envelope } of snapshots) yield* statesAround(id, author, envelope)
     for (const { snapshot, body, author } of bodies.values()) {
@@ -105,7 +109,7 @@ export async function readHead(repository: Repository, signal?: AbortSignal): Pr
     state.tombstones.every((id) => known.has(id))
   return {
     digest: now,
-    snapshotCount: snapshots.length,
+    snapshotCount: snapshots.filter(({ envelope }) => !envelope.partial).length,
     missing,
     goesOnFrom: (digest) => {
       if (digest === now) return true

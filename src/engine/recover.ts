@@ -21,7 +21,15 @@ import { FindingList } from './check/finding.ts'
 import { loadClaims, type PackClaims } from './check/pack-claims.ts'
 import { TreeWalk } from './check/tree-walk.ts'
 import { TreeStore } from './tree-store.ts'
-import { asWriter, doomedPacks, lostPacks, type WriterState } from './writer-run.ts'
+import {
+  asWriter,
+  doomedPacks,
+  lookAround,
+  lostPacks,
+  seenStateOf,
+  type WriterState,
+  type WriterView,
+} from './writer-run.ts'
 
 const SEGMENT_CACHE_BYTES = 64 << 20
 const TAG = 'recovered'
@@ -48,16 +56,15 @@ export async function recover(
   options: RecoverOptions,
 ): Promise<RecoverReport> {
   const { signal } = options
-  const operation = signal === undefined ? {} : { signal }
   requireReader(repository.keyring, 'recover trees')
   return await asWriter(repository, signal, async (state) => {
-    const history = await repository.history(operation)
+    const view = await lookAround(repository, signal)
     const claims = await loadClaims(quietContext(repository, signal))
-    const roots = await unreferencedRoots(repository, history, claims, signal)
+    const roots = await unreferencedRoots(repository, view.history, claims, signal)
     options.onFound?.(roots.length)
     if (roots.length === 0) return { rootCount: 0, lostCount: 0 }
     const root = await writeRoot(repository, roots, signal)
-    return await publish(repository, history, { root, rootCount: roots.length }, state, options)
+    return await publish(repository, view, { root, rootCount: roots.length }, state, options)
   })
 }
 
@@ -218,19 +225,21 @@ function contentOf(repository: Repository, root: NodeRoot, program: string): Sna
 /** Nothing protected the trees until the snapshot was there: what prunes take is looked at after. */
 async function publish(
   repository: Repository,
-  history: History,
+  view: WriterView,
   found: { readonly root: NodeRoot; readonly rootCount: number },
   state: WriterState,
   { program, signal }: RecoverOptions,
 ): Promise<RecoverReport> {
   const operation = signal === undefined ? {} : { signal }
   const content = contentOf(repository, found.root, program)
-  const seen = {
-    snapshots: history.snapshots,
-    tombstones: history.tombstones.map(({ id }) => id),
-  }
   state.hasUnconfirmed = true
-  const snapshot = await saveSnapshot(repository, content.start, content, seen, operation)
+  const snapshot = await saveSnapshot(
+    repository,
+    content.start,
+    content,
+    seenStateOf(view),
+    operation,
+  )
   await repository.backend.flush(operation)
   const context = quietContext(repository, signal)
   const { index } = await loadClaims(context)

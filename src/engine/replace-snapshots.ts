@@ -9,8 +9,7 @@ import { CairnError } from '../base/errors.ts'
 import { type FileName, idBytes, shortId } from '../base/ids.ts'
 import type { SnapshotContent } from '../format/snapshot.ts'
 import type { Time } from '../format/tree.ts'
-import type { History, Repository } from '../repository/repository.ts'
-import { listSessions } from '../repository/sessions.ts'
+import type { Repository } from '../repository/repository.ts'
 import { type FilelessSnapshot, saveSnapshot, type Snapshot } from '../repository/snapshots.ts'
 import {
   forgetSnapshots,
@@ -18,7 +17,13 @@ import {
   requireForgetting,
   tidyTombstones,
 } from '../repository/tombstones.ts'
-import { lostPacks, type WriterState } from './writer-run.ts'
+import {
+  lookAround,
+  lostPacks,
+  seenStateOf,
+  type WriterState,
+  type WriterView,
+} from './writer-run.ts'
 
 export interface Replacement {
   readonly old: Snapshot
@@ -51,23 +56,27 @@ export function originalOf(snapshot: FilelessSnapshot): NonNullable<SnapshotCont
  */
 export async function replaceSnapshots(
   repository: Repository,
-  history: Pick<History, 'snapshots' | 'tombstones'>,
+  view: WriterView,
   replacements: readonly Replacement[],
   state: WriterState,
   options: ReplaceOptions,
 ): Promise<Replaced[] | undefined> {
   const { signal, keepOld } = options
   const operation = signal === undefined ? {} : { signal }
-  const seen = {
-    snapshots: [...history.snapshots],
-    tombstones: history.tombstones.map(({ id }) => id),
-  }
+  const seen = seenStateOf(view)
+  const snapshots = [...seen.snapshots]
   const done: Replaced[] = []
   state.hasUnconfirmed = replacements.length > 0
   for (const { old, content, time } of replacements) {
     const { partial } = old.envelope
-    const snapshot = await saveSnapshot(repository, time, content, seen, { partial, ...operation })
-    seen.snapshots.push(snapshot)
+    const snapshot = await saveSnapshot(
+      repository,
+      time,
+      content,
+      { ...seen, snapshots },
+      { partial, ...operation },
+    )
+    snapshots.push(snapshot)
     done.push({ old, snapshot })
   }
   await repository.backend.flush(operation)
@@ -96,21 +105,22 @@ export async function replaceSnapshots(
 /**
  * Resolves what runs of this author left that were cut off while they wrote snapshots in the place of
  * others: one that a tombstone names as replacement stays; any other is withdrawn, for nobody was
- * told of it. Returns the history as it is then.
+ * told of it. Returns what is there then.
  */
 export async function resolveInterrupted(
   repository: Repository,
   options: { readonly signal?: AbortSignal } = {},
-): Promise<History> {
+): Promise<WriterView> {
   requireForgetting(repository)
   await tidyTombstones(repository, options)
-  const history = await repository.history(options)
+  const view = await lookAround(repository, options.signal)
+  const { history, sessions } = view
   const forgotten = [...forgottenSnapshots(history.tombstones).values()]
   const replacing = new Set(forgotten.map(({ replacement }) => toHex(replacement)))
   const self = toHex(repository.keyring.authorId)
   const withdrawn = new Set<Snapshot>()
   const ended: FileName[] = []
-  for (const session of await listSessions(repository, options.signal)) {
+  for (const session of sessions) {
     if (session.isAlive || session.author !== self) continue
     const sessionId = toHex(session.beat.sessionId)
     const written = history.snapshots.filter((one) => toHex(one.envelope.sessionId) === sessionId)
@@ -122,5 +132,5 @@ export async function resolveInterrupted(
   const items = [...withdrawn].map((snapshot) => ({ snapshot }))
   await forgetSnapshots(repository, items, options)
   for (const name of ended) await repository.backend.remove({ kind: 'sessions', name })
-  return withdrawn.size === 0 ? history : await repository.history(options)
+  return withdrawn.size === 0 ? view : await lookAround(repository, options.signal)
 }

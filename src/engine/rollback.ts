@@ -160,7 +160,11 @@ export function remembered(
   const [otherRepository] = lost('repository')
   const known = new Set(before?.snapshots)
   const present = history.snapshots.filter(
-    (one) => !history.forgotten.has(one.id) && (known.has(one.id) || confirmed(one)),
+    (one) =>
+      // Partial ones come and go.
+      !one.envelope.partial &&
+      !history.forgotten.has(one.id) &&
+      (known.has(one.id) || confirmed(one)),
   )
   return {
     configRevision: isRolledBack ? (before?.configRevision ?? revision) : revision,

@@ -72,6 +72,8 @@ export interface SnapshotCandidate extends FilterableSnapshot {
   readonly timeNs: bigint
   /** When it ended, on the same scale as `timeNs`. */
   readonly endNs: bigint
+  /** A checkpoint of a run that was not done: only its id names it. */
+  readonly isPartial?: boolean
 }
 
 export const AT_MODES = ['before', 'nearest', 'after'] as const
@@ -176,8 +178,14 @@ export function resolveSnapshotReference<S extends SnapshotCandidate>(
 ): ChosenSnapshot<S> {
   const rest = subpathOf(reference.subpath)
   if (reference.kind === 'id') return { snapshot: resolveId(reference, snapshots), ...rest }
-  const allowed =
+  const matching =
     filter === undefined ? snapshots : snapshots.filter((one) => matchesFilter(one, filter))
+  const allowed = matching.filter(({ isPartial }) => isPartial !== true)
+  const partial = matching.find(({ isPartial }) => isPartial === true)
+  if (allowed.length === 0 && partial !== undefined) {
+    const because = `: there is only what an interrupted backup left; name it by its id, ${shortId(partial.id)}`
+    throw noMatch(reference.text, filter, because)
+  }
   if (reference.kind === 'latest') {
     const snapshot = sortedBy(allowed, (one) => one.timeNs).at(-1 - reference.back)
     if (snapshot !== undefined) return { snapshot, ...rest }

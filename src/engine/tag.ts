@@ -41,8 +41,8 @@ export async function changeTags(
 ): Promise<readonly Replaced[]> {
   const operation = signal === undefined ? {} : { signal }
   return await asWriter(repository, signal, async (state) => {
-    const history = await resolveInterrupted(repository, operation)
-    const replacements = choose(history.snapshots).flatMap((old) => {
+    const view = await resolveInterrupted(repository, operation)
+    const replacements = choose(view.history.snapshots).flatMap((old) => {
       const { content, envelope } = old
       if (content === undefined) return []
       const tags = changedTags(content.tags, change)
@@ -54,6 +54,6 @@ export async function changeTags(
     if (replacements.length === 0) return []
     // The trees are those of the old snapshots, which keep them until the new ones are there.
     const options = { keepOld: false, relied: [], ...operation }
-    return (await replaceSnapshots(repository, history, replacements, state, options)) ?? []
+    return (await replaceSnapshots(repository, view, replacements, state, options)) ?? []
   })
 }

@@ -21,7 +21,13 @@ import { FindingList, findingText } from './check/finding.ts'
 import { loadClaims, type PackClaims } from './check/pack-claims.ts'
 import { TreeWalk } from './check/tree-walk.ts'
 import { originalOf, resolveInterrupted } from './replace-snapshots.ts'
-import { asWriter, lostPacks, type WriterState } from './writer-run.ts'
+import {
+  asWriter,
+  lostPacks,
+  seenStateOf,
+  type WriterState,
+  type WriterView,
+} from './writer-run.ts'
 
 const SEGMENT_CACHE_BYTES = 64 << 20
 
@@ -96,11 +102,11 @@ export async function undelete(
 ): Promise<readonly Undeleted[]> {
   const operation = signal === undefined ? {} : { signal }
   return await asWriter(repository, signal, async (state) => {
-    const history = await resolveInterrupted(repository, operation)
-    const chosen = choose(undeletable(repository, history))
+    const view = await resolveInterrupted(repository, operation)
+    const chosen = choose(undeletable(repository, view.history))
     if (chosen.length === 0) return []
     const relied = await requireData(repository, chosen, signal)
-    return await writeAgain(repository, history, chosen, relied, state, signal)
+    return await writeAgain(repository, view, chosen, relied, state, signal)
   })
 }
 
@@ -131,17 +137,15 @@ async function requireData(
 
 async function writeAgain(
   repository: Repository,
-  history: History,
+  view: WriterView,
   chosen: readonly FilelessSnapshot[],
   relied: ReadonlySet<FileName>,
   state: WriterState,
   signal: AbortSignal | undefined,
 ): Promise<Undeleted[]> {
   const operation = signal === undefined ? {} : { signal }
-  const seen = {
-    snapshots: [...history.snapshots],
-    tombstones: history.tombstones.map(({ id }) => id),
-  }
+  const seen = seenStateOf(view)
+  const snapshots = [...seen.snapshots]
   const written: Undeleted[] = []
   state.hasUnconfirmed = true
   for (const forgotten of chosen) {
@@ -151,10 +155,10 @@ async function writeAgain(
       repository,
       envelope.time,
       { ...content, original: originalOf(forgotten) },
-      seen,
+      { ...seen, snapshots },
       { partial: envelope.partial, ...operation },
     )
-    seen.snapshots.push(snapshot)
+    snapshots.push(snapshot)
     written.push({ forgotten, snapshot })
   }
   await repository.backend.flush(operation)

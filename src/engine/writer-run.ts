@@ -5,8 +5,15 @@
 
 import type { FileName } from '../base/ids.ts'
 import { type Mark, MARK_PHASE } from '../format/session.ts'
-import type { Repository } from '../repository/repository.ts'
-import { BEAT_PERIOD_MS, Session } from '../repository/sessions.ts'
+import type { History, Repository } from '../repository/repository.ts'
+import {
+  BEAT_PERIOD_MS,
+  idsOfSessions,
+  listSessions,
+  type SeenSession,
+  Session,
+} from '../repository/sessions.ts'
+import type { SeenState } from '../repository/snapshots.ts'
 
 /** The packs that a mark or an intent names. */
 export async function doomedPacks(
@@ -32,6 +39,30 @@ export async function lostPacks(
   const doomed = await doomedPacks(repository, signal, phase)
   const listed = await repository.listPacks(signal)
   return [...relied].filter((name) => doomed.has(name) || !listed.has(name))
+}
+
+/** What a run sees before it writes. */
+export interface WriterView {
+  readonly sessions: readonly SeenSession[]
+  readonly history: History
+}
+
+/** Sessions first: of one that is not there, every snapshot that comes to be listed is there to stay. */
+export async function lookAround(
+  repository: Repository,
+  signal: AbortSignal | undefined,
+): Promise<WriterView> {
+  const sessions = await listSessions(repository, signal)
+  return { sessions, history: await repository.history(signal === undefined ? {} : { signal }) }
+}
+
+/** The same as a snapshot that is written now tells it. */
+export function seenStateOf({ sessions, history }: WriterView): SeenState {
+  return {
+    snapshots: history.snapshots,
+    tombstones: history.tombstones.map(({ id }) => id),
+    openSessions: idsOfSessions(sessions),
+  }
 }
 
 /** What a run has done that the next run has to resolve if this one ends here. */

@@ -10,6 +10,7 @@ import type { NodeRoot, Time } from './tree.ts'
 const AUTHOR_BYTES = 8
 const SESSION_BYTES = 16
 const SEALED_HEAD_BYTES = 64
+export const SERIES_BYTES = 16
 
 export interface SnapshotHead {
   readonly sequence: number
@@ -24,11 +25,14 @@ export interface SnapshotEnvelope {
   /** Heads of other authors: 8-byte author id, heads. */
   readonly heads: readonly (readonly [author: Uint8Array, heads: readonly SnapshotHead[]])[]
   readonly tombstones: readonly Uint8Array[]
+  /** A checkpoint of a run that was not done. */
   readonly partial: boolean
   /** Ephemeral public key, salt, ciphertext. */
   readonly sealed: Uint8Array
   readonly sessionId: Uint8Array
   readonly epoch: number
+  /** Equal for snapshots of the same host and paths; empty where it is not told. */
+  readonly series: Uint8Array
 }
 
 /** FORMAT.md 14, "Statistics": the numbers are the keys. */
@@ -81,7 +85,7 @@ function readList<T>(reader: CborReader, read: () => T): T[] {
 
 export function encodeEnvelope(envelope: SnapshotEnvelope): Uint8Array {
   const out = new CborWriter(512 + envelope.sealed.length)
-  out.map(envelope.partial ? 10 : 9)
+  out.map(9 + Number(envelope.partial) + Number(envelope.series.length > 0))
   out.integer(0)
   out.integer(1)
   out.integer(1)
@@ -113,6 +117,10 @@ export function encodeEnvelope(envelope: SnapshotEnvelope): Uint8Array {
   out.bytes(envelope.sessionId)
   out.integer(9)
   out.integer(envelope.epoch)
+  if (envelope.series.length > 0) {
+    out.integer(10)
+    out.bytes(envelope.series)
+  }
   return out.finish()
 }
 
@@ -129,6 +137,7 @@ export function decodeEnvelope(body: Uint8Array): SnapshotEnvelope {
     sealed: new Uint8Array(),
     sessionId: new Uint8Array(SESSION_BYTES),
     epoch: 0,
+    series: new Uint8Array(),
   }
   const readId = () => reader.bytes(ID_BYTES, ID_BYTES)
   reader.map((key) => {
@@ -142,6 +151,7 @@ export function decodeEnvelope(body: Uint8Array): SnapshotEnvelope {
     else if (key === 7) envelope.sealed = reader.bytes()
     else if (key === 8) envelope.sessionId = reader.bytes(SESSION_BYTES, SESSION_BYTES)
     else if (key === 9) envelope.epoch = reader.unsigned()
+    else if (key === 10) envelope.series = reader.bytes(SERIES_BYTES, SERIES_BYTES)
     else if (key < 0) reader.fail('it needs a newer version of cairn')
     else reader.skip()
   })

@@ -137,12 +137,26 @@ export class PackStore {
     this.#throwIfFailed()
   }
 
-  /** Returns once every pack taken so far is durable and named by a durable index file. */
-  async finish(): Promise<void> {
-    await this.allSaved()
+  /**
+   * Returns once every pack taken before the call is durable and named by a durable index file.
+   * More may be taken meanwhile.
+   */
+  async sync(): Promise<void> {
+    await Promise.all(this.#saving)
+    this.#throwIfFailed()
+    this.#indexing = this.#indexing
+      .then(() => this.#writeIndex())
+      .catch((error: unknown) => {
+        this.#failure ??= error
+      })
     await this.#indexing
     this.#throwIfFailed()
-    await this.#writeIndex()
+  }
+
+  /** As `sync`, when no more packs will be taken. */
+  async finish(): Promise<void> {
+    await this.allSaved()
+    await this.sync()
     assert(this.#unindexed.length === 0, 'every pack is indexed')
   }
 }

@@ -22,6 +22,7 @@ import { nameOf } from './initialize.ts'
 import type { Keyring } from './keyring.ts'
 import { ObjectSeal, type OpenedObject } from './objects.ts'
 import { type OpenOptions, type Unlocked, unlockRepository } from './open-repository.ts'
+import { replacedSnapshots } from './partial-snapshots.ts'
 import { decodeSnapshot, type Snapshot } from './snapshots.ts'
 import { forgottenSnapshots } from './tombstones.ts'
 
@@ -54,8 +55,10 @@ export interface LoadedTombstone {
 
 export interface History {
   readonly tombstones: readonly LoadedTombstone[]
-  /** Those that are not forgotten, each once, oldest first. */
+  /** Those that are neither forgotten nor replaced, each once, oldest first. */
   readonly snapshots: Snapshot[]
+  /** Partial ones whose place another has taken (FORMAT.md 14); forgotten ones are not among them. */
+  readonly replaced: readonly Snapshot[]
   /** Files of snapshots that are forgotten: ignored, and removed by the next `forget`. */
   readonly leftovers: readonly FileName[]
 }
@@ -270,7 +273,7 @@ export class Repository {
     return tombstones
   }
 
-  /** The snapshots that are not forgotten, oldest first. */
+  /** The snapshots that are neither forgotten nor replaced, oldest first. */
   async snapshots(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<Snapshot[]> {
     return (await this.history(options)).snapshots
   }
@@ -283,7 +286,7 @@ export class Repository {
     const tombstones = await this.tombstones(options)
     const forgotten = forgottenSnapshots(tombstones)
     const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
-    const snapshots: Snapshot[] = []
+    const listed: Snapshot[] = []
     const leftovers: FileName[] = []
     const seen = new Set<string>()
     for (const object of await this.loadObjects('snapshots', options)) {
@@ -293,10 +296,19 @@ export class Repository {
       seen.add(id)
       const decode = () => decodeSnapshot(object, this.keyring)
       const snapshot = decodedOr(onDamage, 'snapshots', object.name, decode)
-      if (snapshot !== undefined) snapshots.push(snapshot)
+      if (snapshot !== undefined) listed.push(snapshot)
     }
-    snapshots.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
-    const history = { tombstones, snapshots, leftovers }
+    listed.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
+    const isReplaced = replacedSnapshots(
+      listed,
+      tombstones.map(({ tombstone }) => tombstone),
+    )
+    const history = {
+      tombstones,
+      snapshots: listed.filter(({ id }) => !isReplaced.has(id)),
+      replaced: listed.filter(({ id }) => isReplaced.has(id)),
+      leftovers,
+    }
     this.onHistory?.(history)
     return history
   }

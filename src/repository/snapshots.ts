@@ -22,6 +22,7 @@ import type { Time } from '../format/tree.ts'
 import { AeadSet } from '../pipeline/pack-seal.ts'
 import type { Keyring } from './keyring.ts'
 import type { LoadedObject, Repository } from './repository.ts'
+import { seriesOf } from './partial-snapshots.ts'
 import { nanosecondsOf } from './time.ts'
 
 export interface Snapshot {
@@ -122,9 +123,20 @@ export function decodeForgotten(
   return decodeSigned({ body, author, aead, logicalId }, repository.keyring)
 }
 
-/** The heads of an author: snapshots that no other of the author's names as previous. */
+/** Those that their runs cannot take back any more: none of the sessions is theirs. */
+export function settledSnapshots<S extends Pick<Snapshot, 'envelope'>>(
+  snapshots: readonly S[],
+  openSessions: ReadonlySet<string>,
+): S[] {
+  return snapshots.filter(({ envelope }) => !openSessions.has(toHex(envelope.sessionId)))
+}
+
+/**
+ * The heads of an author: snapshots that no other of the author's names as previous. Partial ones
+ * come and go, and are left out of the history.
+ */
 export function headsOf(snapshots: readonly Snapshot[], author: string): SnapshotHead[] {
-  const own = snapshots.filter((snapshot) => snapshot.author === author)
+  const own = snapshots.filter((one) => one.author === author && !one.envelope.partial)
   const named = new Set(own.flatMap(({ envelope }) => envelope.previous.map((id) => toHex(id))))
   return own
     .filter(({ id }) => !named.has(id))
@@ -134,33 +146,46 @@ export function headsOf(snapshots: readonly Snapshot[], author: string): Snapsho
     }))
 }
 
-/** Saves a snapshot; durable after the backend's `flush`. */
+/** What a run has seen before it writes a snapshot. */
+export interface SeenState {
+  readonly snapshots: readonly Snapshot[]
+  readonly tombstones: readonly Uint8Array[]
+  /** Ids in hex of the sessions that were there before the snapshots were listed. */
+  readonly openSessions: ReadonlySet<string>
+}
+
+/**
+ * Saves a snapshot; durable after the backend's `flush`. What it names as seen is there to stay: a
+ * snapshot whose run may still take it back is not named.
+ */
 export async function saveSnapshot(
   repository: Repository,
   time: Time,
   content: SnapshotContent,
-  seen: { readonly snapshots: readonly Snapshot[]; readonly tombstones: readonly Uint8Array[] },
+  seen: SeenState,
   options: { readonly partial?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<Snapshot & { readonly byteCount: number }> {
   const { keyring, box } = repository
   const self = toHex(keyring.authorId)
-  const others = [...new Set(seen.snapshots.map(({ author }) => author))].filter((a) => a !== self)
+  const settled = settledSnapshots(seen.snapshots, seen.openSessions)
+  const others = [...new Set(settled.map(({ author }) => author))].filter((a) => a !== self)
   const sequences = seen.snapshots
     .filter(({ author }) => author === self)
     .map(({ envelope }) => envelope.sequence)
   const envelope: SnapshotEnvelope = {
     sequence: 1 + sequences.reduce((highest, each) => Math.max(highest, each), 0),
-    previous: headsOf(seen.snapshots, self).map(({ id }) => id),
+    previous: headsOf(settled, self).map(({ id }) => id),
     time,
     heads: others.map((author) => [
       new Uint8Array(Buffer.from(author, 'hex')),
-      headsOf(seen.snapshots, author),
+      headsOf(settled, author),
     ]),
     tombstones: seen.tombstones,
     partial: options.partial ?? false,
     sealed: sealContent(repository, content),
     sessionId: repository.sessionId,
     epoch: keyring.current.epoch,
+    series: seriesOf(keyring, content.hostname, content.paths),
   }
   const body = encodeEnvelope(envelope)
   const saved = await repository.saveObject('snapshots', body, options.signal)

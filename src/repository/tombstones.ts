@@ -8,6 +8,8 @@ import { type FileName, idBytes, type SnapshotId, snapshotIdOf } from '../base/i
 import { encodeTombstone, type Forgotten } from '../format/session.ts'
 import { requireAdmin } from './keyring.ts'
 import type { LoadedTombstone, Repository } from './repository.ts'
+import { replacedForGood } from './partial-snapshots.ts'
+import { idsOfSessions, listSessions } from './sessions.ts'
 import type { Snapshot } from './snapshots.ts'
 import { timeOf } from './time.ts'
 
@@ -141,15 +143,20 @@ export async function removeSnapshotFiles(
 }
 
 /**
- * Finishes what interrupted runs left, and makes one tombstone of many: files of forgotten snapshots
- * are removed, small tombstones beyond a number merged. Harmless at any time, beside any other run.
+ * Finishes what interrupted runs left, and makes one tombstone of many: files of forgotten and of
+ * replaced snapshots are removed, small tombstones beyond a number merged. Harmless at any time, beside any other run.
  */
 export async function tidyTombstones(
   repository: Repository,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   requireForgetting(repository)
-  const { tombstones, leftovers } = await repository.history(options)
+  const openSessions = idsOfSessions(await listSessions(repository, options.signal))
+  const history = await repository.history(options)
+  const { tombstones, leftovers } = history
+  // Before what replaces them, which may be among the leftovers.
+  const replaced = replacedForGood(history, openSessions).map(({ name }) => name)
+  await removeSnapshotFiles(repository, replaced, options)
   await removeSnapshotFiles(repository, leftovers, options)
   await mergeTombstones(repository, tombstones, options.signal)
 }

@@ -39,6 +39,13 @@ class InnerLevels {
     this.#save = save
   }
 
+  /** These levels as they are now, to be finished apart from what comes. */
+  copy(): InnerLevels {
+    const copy = new InnerLevels(this.#save)
+    copy.#levels.push(...this.#levels.map((rows) => [...rows]))
+    return copy
+  }
+
   add(row: InnerRow, level = 0): void {
     if (level >= LIMIT.treeHeightMax) {
       throw new CairnError(
@@ -81,7 +88,7 @@ export class TreeWriter {
   readonly #save: SaveBlob
   readonly #splitHash: KeyedBlake3
   readonly #leaf = new CborWriter(4096)
-  readonly #inner: InnerLevels
+  #inner: InnerLevels
   #entryCount = 0
   #leafCount = 0
   #lastName: ByteString = ''
@@ -92,6 +99,18 @@ export class TreeWriter {
     this.#splitHash = splitHash
     this.#inner = new InnerLevels(save)
     this.#leaf.raw(LEAF_HEAD)
+  }
+
+  /** The directory as it is now, to be finished apart from what comes. */
+  copy(): TreeWriter {
+    const copy = new TreeWriter(this.#save, this.#splitHash)
+    copy.#leaf.reset()
+    copy.#leaf.raw(this.#leaf.view())
+    copy.#inner = this.#inner.copy()
+    copy.#entryCount = this.#entryCount
+    copy.#leafCount = this.#leafCount
+    copy.#lastName = this.#lastName
+    return copy
   }
 
   add(entry: TreeEntry): void {

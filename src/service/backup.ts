@@ -64,6 +64,8 @@ export interface BackupRequest {
   readonly packBytes: number | undefined
   readonly program: string
   readonly environment: Readonly<Record<string, string | undefined>>
+  /** Backed up as one file instead of what the arguments name. */
+  readonly stream?: { readonly name: string; readonly chunks: AsyncIterable<Uint8Array> }
   readonly listener: BackupListener
 }
 
@@ -142,7 +144,10 @@ async function* commandOutput(
   }
 }
 
-function inputOf(args: BackupArguments, access: Access): BackupInput {
+function inputOf({ args, stream }: BackupRequest, access: Access): BackupInput {
+  if (stream !== undefined) {
+    return { kind: 'stream', name: byteStringOf(stream.name), chunks: stream.chunks }
+  }
   if (args.stdin || args.stdinFromCommand) {
     const name = byteStringOf(args.stdinFilename ?? 'stdin')
     const chunks = args.stdinFromCommand
@@ -174,6 +179,7 @@ function parentChooser(request: BackupRequest, hostname: string, nowNs: bigint, 
   const { args } = request
   return (snapshots: readonly Snapshot[], paths: readonly ByteString[]): Snapshot | undefined => {
     const readable = snapshots.filter(({ content }) => content !== undefined)
+    const complete = readable.filter(({ envelope }) => !envelope.partial)
     if (args.parent !== undefined) {
       const reference = parseSnapshotReference(args.parent, nowNs)
       return resolveSnapshotReference(reference, readable.map(candidateOf), {}).snapshot.snapshot
@@ -181,7 +187,7 @@ function parentChooser(request: BackupRequest, hostname: string, nowNs: bigint, 
     const group = args.groupBy ?? { host: true, paths: true, tags: false }
     const samePaths = (snapshot: Snapshot) =>
       JSON.stringify(snapshot.content?.paths) === JSON.stringify(paths)
-    return readable
+    return complete
       .filter((snapshot) => snapshot.timeNs <= timeNs)
       .filter((snapshot) => !group.paths || samePaths(snapshot))
       .filter((snapshot) =>
@@ -209,7 +215,7 @@ export async function runBackup(access: Access, request: BackupRequest): Promise
     { plain: args.excludeFile, folded: args.iexcludeFile },
     environment,
   )
-  const input = inputOf(args, access)
+  const input = inputOf(request, access)
   const nowNs = access.seams.clock.wallNs()
   const timeNs = args.time === undefined ? undefined : parseTimeReference(args.time, nowNs).startNs
   // Before the cache, so that a missing repository is said first.

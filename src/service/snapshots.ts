@@ -32,6 +32,7 @@ export function candidateOf<S extends FilelessSnapshot>(snapshot: S): Candidate<
     hostname: content?.hostname ?? '',
     paths: (content?.paths ?? []).map(textOf),
     tags: content?.tags ?? [],
+    isPartial: snapshot.envelope.partial,
   }
 }
 
@@ -67,6 +68,8 @@ export interface ShownSnapshot {
     readonly total_bytes_processed: number
   }
   readonly unconfirmed?: boolean
+  /** What a run had of itself when it was interrupted. */
+  readonly partial?: boolean
 }
 
 function summaryOf(content: SnapshotContent): NonNullable<ShownSnapshot['summary']> {
@@ -111,6 +114,7 @@ export function shownSnapshot(
     program_version: content?.program ?? '',
     ...(content === undefined ? {} : { summary: summaryOf(content) }),
     ...(isUnconfirmed ? { unconfirmed: true } : {}),
+    ...(envelope.partial ? { partial: true } : {}),
   }
 }
 

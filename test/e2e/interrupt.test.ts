@@ -43,7 +43,13 @@ async function startedBackup(): Promise<{ box: Box; running: Started }> {
 }
 
 async function expectWorking(box: Box): Promise<void> {
-  expect(await box.snapshots()).toEqual([])
+  const before = await box.snapshots()
+  expect(before.filter((snapshot) => snapshot.partial !== true)).toEqual([])
+  for (const { id } of before) {
+    // What an interrupted run had of itself can be restored, but only by its id.
+    await box.succeed(['restore', id, '--target', 'partial'])
+    expect((await box.run(['restore', 'latest', '--target', 'none'])).code).toBe(1)
+  }
   const finished = await box.succeed([...BACKUP, '--json', '--compression', 'fastest'])
   const found = summaryOf(finished)
   expect(found).toMatchObject({ files_new: FILES + 1 })
@@ -51,7 +57,9 @@ async function expectWorking(box: Box): Promise<void> {
   expect(found.data_added).toBeLessThan(FILES * FILE_BYTES)
   const { stdout } = await box.succeed(['ls', '-q', 'latest'])
   expect(stdout.split('\n').filter((line) => line.includes('/f'))).toHaveLength(FILES)
-  const [snapshot] = await box.snapshots()
+  const [snapshot, ...others] = await box.snapshots()
+  expect(others).toEqual([])
+  expect(snapshot).not.toHaveProperty('partial')
   expect(snapshot).not.toHaveProperty('unconfirmed')
   const check = await box.run(['check', '--read-data'])
   expect({ code: check.code, stderr: check.stderr }).toEqual({ code: 0, stderr: '' })

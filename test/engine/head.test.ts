@@ -3,6 +3,7 @@ import { isCairnError } from '../../src/base/errors.ts'
 import type { FileName, SnapshotId } from '../../src/base/ids.ts'
 import { idBytes } from '../../src/base/ids.ts'
 import { readHead, requireHead } from '../../src/engine/head.ts'
+import { lookAround, seenStateOf } from '../../src/engine/writer-run.ts'
 import { encodeTombstone } from '../../src/format/session.ts'
 import { addSlot } from '../../src/repository/change-keys.ts'
 import { createRepository } from '../../src/repository/initialize.ts'
@@ -38,9 +39,8 @@ interface Saved {
 async function snapshot(secret = ADMIN): Promise<Saved> {
   const repository = await open(secret)
   const time = timeOf(clock.wallNs())
-  const tombstones = (await repository.tombstones()).map(({ id }) => id)
-  const snapshots = await repository.snapshots()
-  return await saveSnapshot(repository, time, emptyContent(time), { snapshots, tombstones })
+  const seen = seenStateOf(await lookAround(repository, undefined))
+  return await saveSnapshot(repository, time, emptyContent(time), seen)
 }
 
 async function forget(saved: Saved): Promise<void> {

@@ -115,6 +115,15 @@ describe('resolveSnapshotReference()', () => {
     )
   })
 
+  test('passes over partial snapshots unless their id is given', () => {
+    const partial = { ...snapshot('cccc1', 5), isPartial: true }
+    expect(resolve('latest', {}, [...ALL, partial]).snapshot).toBe(NEW)
+    expect(resolve('@now', {}, [...ALL, partial]).snapshot).toBe(NEW)
+    expect(resolve('cccc', {}, [...ALL, partial]).snapshot).toBe(partial)
+    const { message } = failure('CAIRN_FAILED', () => resolve('latest', {}, [partial]))
+    expect(message).toContain('interrupted backup left; name it by its id, cccc1')
+  })
+
   test('counts back from the latest of those the filter lets through', () => {
     expect(resolve('latest').snapshot).toBe(NEW)
     expect(resolve('latest~1').snapshot).toBe(MIDDLE)

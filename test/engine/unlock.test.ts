@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { toHex } from '../../src/base/bytes.ts'
 import type { Process } from '../../src/base/seams.ts'
 import { unlockSessions } from '../../src/engine/unlock.ts'
+import { lookAround, seenStateOf } from '../../src/engine/writer-run.ts'
 import { createRepository } from '../../src/repository/initialize.ts'
 import { Repository } from '../../src/repository/repository.ts'
 import { Session } from '../../src/repository/sessions.ts'
@@ -61,7 +62,8 @@ test('leaves the session of an unconfirmed snapshot, whatever is asked', async (
   const { openAs, beginAs, sessionCount } = await newPlace()
   const dead = await beginAs({ pid: 2 })
   const time = timeOf(clock.wallNs())
-  await saveSnapshot(dead, time, emptyContent(time), { snapshots: [], tombstones: [] })
+  const seen = seenStateOf(await lookAround(dead, undefined))
+  await saveSnapshot(dead, time, emptyContent(time), seen)
   for (const removeAll of [false, true]) {
     const report = await unlockSessions(await openAs({}), { removeAll })
     expect(report.removed).toEqual([])

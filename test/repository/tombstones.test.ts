@@ -38,7 +38,11 @@ async function another(repository: Repository, seconds: number): Promise<void> {
   const { snapshots, tombstones } = await repository.history()
   const content = snapshots.at(-1)?.content
   if (content === undefined) throw new Error('there is no snapshot yet')
-  const seen = { snapshots, tombstones: tombstones.map(({ id }) => id) }
+  const seen = {
+    snapshots,
+    tombstones: tombstones.map(({ id }) => id),
+    openSessions: new Set<string>(),
+  }
   await saveSnapshot(repository, timeOf(BigInt(seconds) * 1_000_000_000n), content, seen)
 }
 

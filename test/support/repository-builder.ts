@@ -281,7 +281,11 @@ export class RepositoryBuilder {
     const snapshots = await repository.snapshots()
     const time = timeOf(repository.clock.wallNs())
     const full = { ...defaultContent(root, time), ...content }
-    const { id } = await saveSnapshot(repository, time, full, { snapshots, tombstones: [] })
+    const { id } = await saveSnapshot(repository, time, full, {
+      snapshots,
+      tombstones: [],
+      openSessions: new Set(),
+    })
     const { backend, clock, random, process } = repository
     await backend.flush()
     const secret = this.#secret

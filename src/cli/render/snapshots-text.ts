@@ -42,6 +42,8 @@ export interface SnapshotJson {
   readonly summary?: SnapshotSummaryJson
   /** cairn's own: its run never said that it was complete. */
   readonly unconfirmed?: boolean
+  /** cairn's own: what an interrupted run had of itself. */
+  readonly partial?: boolean
 }
 
 /** `offsetMinutes` of the zone that times are written in; the local one by default. */
@@ -124,11 +126,12 @@ function rowOf(
 ): string[][] {
   const tags = (snapshot.tags ?? []).map(printable)
   const bytes = snapshot.summary?.total_bytes_processed
-  const mark = snapshot.unconfirmed
-    ? [[shortId(snapshot.id), 'unconfirmed']]
-    : [[shortId(snapshot.id)]]
+  const marks = [
+    ...(snapshot.partial ? ['partial'] : []),
+    ...(snapshot.unconfirmed ? ['unconfirmed'] : []),
+  ]
   return [
-    ...mark,
+    [shortId(snapshot.id), ...marks],
     [formatTime(snapshot.time)],
     [printable(snapshot.hostname)],
     isCompact ? tags : [tags.join(',')],

@@ -3,6 +3,7 @@
  * needs a second pass only if a prune takes away packs that the first one rested on.
  */
 
+import { toHex } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
@@ -55,6 +56,9 @@ export class BackupPass {
   #reader: FileReader | undefined
   #threads: EarlyThreads | undefined
   #isUnchanged = false
+  #isClosed = false
+  /** The root of the last checkpoint. */
+  #checkpointId: string | undefined
 
   constructor(options: BackupOptions, bad: ReadonlySet<FileName>, startNs: bigint) {
     this.#options = options
@@ -178,9 +182,27 @@ export class BackupPass {
     return {
       root,
       totals: this.#totals.totals(this.#writer, this.#reader),
-      relied: this.#reliedPacks(),
+      relied: this.#packsOf([...this.#handles.used, ...this.#reused]),
       ...this.#totals.names(this.#options.environment.source),
     }
+  }
+
+  /**
+   * Stores a tree of what is in so far and returns it once it is durable and indexed; undefined if
+   * there is nothing that the last checkpoint does not have. The pass goes on meanwhile.
+   */
+  async checkpoint(): Promise<PassResult | undefined> {
+    const writer = this.#writer
+    const partial = writer === undefined ? undefined : this.#scan?.partialTree()
+    if (writer === undefined || partial === undefined) return undefined
+    const totals = this.#totals.totals(writer, this.#reader)
+    const rootId = toHex(partial.root.id)
+    if (totals.filesProcessed === 0 || rootId === this.#checkpointId) return undefined
+    this.#checkpointId = rootId
+    const handles = [...this.#handles.used, ...this.#reused, ...partial.handles]
+    const names = this.#totals.names(this.#options.environment.source)
+    await writer.checkpoint()
+    return { root: partial.root, totals, relied: this.#packsOf(handles), ...names }
   }
 
   async #build(repository: Repository, doomed: ReadonlySet<FileName>): Promise<NodeRoot> {
@@ -256,6 +278,10 @@ export class BackupPass {
       threads: this.#threads,
       progress: this.#totals.bytesRead,
     })
+    if (this.#isClosed) {
+      await writer.close()
+      throw new CairnError('CAIRN_ABORTED', 'interrupted')
+    }
     this.#writer = writer
     this.#reader = new FileReader(this.#fileReaderOptions(writer))
     return writer
@@ -276,9 +302,9 @@ export class BackupPass {
     }
   }
 
-  #reliedPacks(): FileName[] {
+  #packsOf(handles: readonly number[]): FileName[] {
     const relied = new Set<FileName>()
-    for (const handle of [...this.#handles.used, ...this.#reused]) {
+    for (const handle of handles) {
       const name = this.#handles.nameOf(handle)
       if (name !== undefined) relied.add(name)
     }
@@ -292,6 +318,7 @@ export class BackupPass {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#handles.cancel()
     this.#scan?.close()
     this.#cacheWriter?.discard()

@@ -197,17 +197,34 @@ export class BackupWriter implements TreeServices {
    * indexed. Then every id that rests on a fingerprint is looked up in full.
    */
   async finish(): Promise<void> {
-    const jobs = Array.from({ length: this.pool.size }, (_, worker) =>
-      this.pool.run({ kind: 'finish' }, { worker }),
-    )
-    await Promise.all(jobs)
+    await this.#finishWorkers()
     this.metadata.finish()
     await this.store.allSaved()
     // The workers' buffers are free before the last index file takes memory for its own.
     await this.pool.close()
     await this.store.finish()
+    this.#requireStored(this.#claimed.length)
+  }
+
+  /** As `finish`, for what has been handed in so far: the run goes on. */
+  async checkpoint(): Promise<void> {
+    const claimedCount = this.#claimed.length
+    this.metadata.finish()
+    await this.#finishWorkers()
+    await this.store.sync()
+    this.#requireStored(claimedCount)
+  }
+
+  async #finishWorkers(): Promise<void> {
+    const jobs = Array.from({ length: this.pool.size }, (_, worker) =>
+      this.pool.run({ kind: 'finish' }, { worker }),
+    )
+    await Promise.all(jobs)
+  }
+
+  #requireStored(claimedCount: number): void {
     if (this.#options.backup.dryRun) return
-    for (const id of this.#claimed) {
+    for (const id of this.#claimed.slice(0, claimedCount)) {
       if (this.#opened.index.find(id).length > 0) continue
       throw new CairnError(
         'CAIRN_FAILED',

@@ -9,41 +9,68 @@ import { byteStringOf, type ByteString, toHex } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
-import type { SnapshotContent, SnapshotStatistics } from '../../format/snapshot.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { discardIndexMirror, isIndexDamage } from '../../repository/open-index.ts'
 import { BEAT_PERIOD_MS, listSessions, Session } from '../../repository/sessions.ts'
-import { saveSnapshot, type Snapshot } from '../../repository/snapshots.ts'
+import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
+import { saveSnapshot, type SeenState, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
 import { checkRepository } from '../check/check.ts'
-import { doomedPacks, lostPacks } from '../writer-run.ts'
+import { doomedPacks, lookAround, lostPacks, seenStateOf } from '../writer-run.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import { BackupPass, type PassResult } from './backup-pass.ts'
+import { CHECKPOINT_PERIOD_MS, Checkpoints, LAST_CHECKPOINT_MS_MAX } from './checkpoints.ts'
+import { snapshotContentOf } from './snapshot-content.ts'
 import { absolutePath, sourceRoots } from './source-roots.ts'
 
 /** How often a run stores again what a prune took from under it before it gives up. */
 const PASSES_MAX = 4
 
 /** What the run knew of the repository when it began. */
-interface Seen {
-  readonly snapshots: readonly Snapshot[]
-  readonly tombstones: readonly Uint8Array[]
+interface Seen extends SeenState {
   readonly parent: Snapshot | undefined
 }
 
 export async function backup(options: BackupOptions): Promise<BackupReport> {
   const run = new BackupRun(options)
-  return await run.run()
+  let interruption: Promise<void> | undefined
+  const interrupt = () => {
+    interruption = run.interrupt()
+  }
+  options.signal?.addEventListener('abort', interrupt, { once: true })
+  try {
+    if (options.signal?.aborted) interrupt()
+    return await run.run()
+  } finally {
+    options.signal?.removeEventListener('abort', interrupt)
+    await interruption
+  }
 }
 
 class BackupRun {
-  #options: BackupOptions
+  #options: BackupOptions & { readonly signal: AbortSignal }
+  /** Aborts a little after the caller's signal: between them is the last checkpoint. */
+  readonly #end = new AbortController()
+  /** Rejects as soon as the run has to end, whatever workers are at. */
+  readonly #ended: Promise<never>
+  #checkpoints: Checkpoints | undefined
   readonly #startNs: bigint
   readonly #paths: readonly ByteString[]
+  readonly #interruption: AbortSignal | undefined
   #beatFailure: unknown
+  /** Whether a snapshot was written and not looked at again. */
+  #isUnconfirmed = false
+  /** Whether the complete snapshot is safe to report. */
+  #isConfirmed = false
 
   constructor(options: BackupOptions) {
-    this.#options = options
+    this.#interruption = options.signal
+    this.#options = { ...options, signal: this.#end.signal }
+    this.#ended = new Promise((_, reject) => {
+      const interrupted = () => reject(new CairnError('CAIRN_ABORTED', 'interrupted'))
+      this.#end.signal.addEventListener('abort', interrupted, { once: true })
+    })
+    this.#ended.catch(() => {})
     this.#startNs = options.environment.clock.wallNs()
     const { input } = options
     this.#paths =
@@ -68,9 +95,14 @@ class BackupRun {
     this.#options.listener.onOpened?.(repository)
     const session = new Session(repository, 'writer')
     const stopBeats = environment.clock.every(BEAT_PERIOD_MS, () => this.#beat(session))
+    const stopCheckpoints = environment.clock.every(
+      CHECKPOINT_PERIOD_MS,
+      () => void this.#checkpoints?.run(),
+    )
     try {
       if (!dryRun) await session.beat(signal)
       const seen = await this.#look(repository)
+      if (!dryRun) this.#checkpoints = this.#newCheckpoints(repository, seen, () => pass)
       let doomed = await this.#doomed(repository)
       const bad = await this.#bad(repository, doomed, pass.cachedPacks)
       if (!pass.avoid(bad)) pass = await this.#again(pass, bad)
@@ -96,10 +128,48 @@ class BackupRun {
       }
     } finally {
       stopBeats()
+      stopCheckpoints()
+      // Ends what a checkpoint may be waiting for.
       await pass.close()
+      await this.#checkpoints?.settle()
+      // A snapshot that was not looked at again stays unconfirmed: its session is left as it is.
+      const isOver = !this.#isUnconfirmed && this.#checkpoints?.isUnconfirmed !== true
       // Without its beats the session is dead; a failure to remove the last changes nothing.
-      if (!dryRun) await session.end().catch(() => {})
+      if (!dryRun && isOver) await session.end().catch(() => {})
     }
+  }
+
+  /** The caller wants it to end: what was done so far is kept if that is quick. */
+  async interrupt(): Promise<void> {
+    const { clock } = this.#options.environment
+    const checkpoints = this.#checkpoints
+    try {
+      if (checkpoints !== undefined && this.#options.input.kind === 'paths') {
+        await Promise.race([
+          checkpoints.run(),
+          clock.sleep(LAST_CHECKPOINT_MS_MAX, this.#end.signal),
+        ])
+      }
+    } finally {
+      this.#end.abort(this.#interruption?.reason)
+      await checkpoints?.settle()
+      const message = checkpoints?.describeLast()
+      if (message !== undefined && !this.#isConfirmed) this.#options.listener.onNotice?.(message)
+    }
+  }
+
+  #newCheckpoints(repository: Repository, seen: Seen, pass: () => BackupPass): Checkpoints {
+    const { environment, signal, listener } = this.#options
+    return new Checkpoints({
+      repository,
+      seen,
+      time: timeOf(this.#options.timeNs ?? this.#startNs),
+      signal,
+      take: () => pass().checkpoint(),
+      contentOf: (result) => this.#contentOf(repository, result, seen, environment.clock.wallNs()),
+      isLost: async (result) => (await this.#lost(repository, result)) !== undefined,
+      onNotice: (message) => listener.onNotice?.(message),
+    })
   }
 
   #beat(session: Session): void {
@@ -110,15 +180,13 @@ class BackupRun {
 
   /** FORMAT.md 17: `retired`, then `snapshots`. */
   async #look(repository: Repository): Promise<Seen> {
-    const signal = this.#options.signal === undefined ? {} : { signal: this.#options.signal }
-    const history = await repository.history(signal)
-    const { snapshots } = history
-    const tombstones = history.tombstones.map(({ id }) => id)
+    const view = await lookAround(repository, this.#options.signal)
+    const seen = seenStateOf(view)
     const parent = this.#options.force
       ? undefined
-      : this.#options.chooseParent(snapshots, this.#paths)
+      : this.#options.chooseParent(seen.snapshots, this.#paths)
     this.#options.listener.onParent?.(parent)
-    return { snapshots, tombstones, parent }
+    return { ...seen, parent }
   }
 
   async #doomed(repository: Repository): Promise<Set<FileName>> {
@@ -133,7 +201,7 @@ class BackupRun {
     seen: Seen,
   ): Promise<PassResult | undefined> {
     try {
-      return await pass.complete(repository, doomed, seen.parent)
+      return await Promise.race([pass.complete(repository, doomed, seen.parent), this.#ended])
     } catch (error) {
       const { cacheDirectory } = this.#options
       if (!isIndexDamage(error) || cacheDirectory === undefined) throw error
@@ -145,6 +213,7 @@ class BackupRun {
 
   async #again(pass: BackupPass, bad: ReadonlySet<FileName>): Promise<BackupPass> {
     await pass.close()
+    await this.#checkpoints?.settle()
     const next = new BackupPass(this.#options, bad, this.#startNs)
     await next.scanUntilOpen()
     return next
@@ -178,7 +247,8 @@ class BackupRun {
     pass: BackupPass,
   ): Promise<BackupReport | undefined> {
     const { dryRun, skipIfUnchanged, signal, environment } = this.#options
-    throwIfAborted(signal)
+    await this.#checkpoints?.settle()
+    throwIfAborted(this.#interruption)
     const endNs = environment.clock.wallNs()
     const report = (snapshotId: BackupReport['snapshotId']): BackupReport => ({
       ...result.totals,
@@ -191,24 +261,28 @@ class BackupRun {
     if (dryRun) return report(undefined)
     if (skipIfUnchanged && isSameRoot(result.root, seen.parent?.content?.root))
       return report(undefined)
-    const content = this.#content(repository, result, seen, endNs)
+    const content = this.#contentOf(repository, result, seen, endNs)
     const time = timeOf(this.#options.timeNs ?? this.#startNs)
-    const saved = await saveSnapshot(
-      repository,
-      time,
-      content,
-      seen,
-      signal === undefined ? {} : { signal },
-    )
+    const known = this.#checkpoints?.seen ?? seen
+    this.#isUnconfirmed = true
+    const saved = await saveSnapshot(repository, time, content, known, { signal })
     await repository.backend.flush()
     if ((await this.#lost(repository, result)) !== undefined) {
       // Nobody was told of it: a snapshot that may lack something is taken back.
       await repository.backend.remove({ kind: 'snapshots', name: saved.name })
       await repository.backend.flush()
+      this.#isUnconfirmed = false
       return undefined
     }
+    this.#isUnconfirmed = false
+    this.#isConfirmed = true
     pass.commitCache()
-    await this.#resolveDeadSessions(repository, seen)
+    await this.#checkpoints?.removeReplaced(saved)
+    const replaced = replacedSnapshots([...known.snapshots, saved], [])
+    await this.#resolveDeadSessions(
+      repository,
+      seen.snapshots.filter(({ id }) => !replaced.has(id)),
+    )
     if (this.#beatFailure !== undefined) {
       this.#options.listener.onNotice?.('the session could not be kept alive for a while')
     }
@@ -219,14 +293,21 @@ class BackupRun {
    * What runs of this author left that were killed: sessions without a snapshot are removed, a
    * snapshot that was not confirmed is resolved (FORMAT.md 18).
    */
-  async #resolveDeadSessions(repository: Repository, seen: Seen): Promise<void> {
+  async #resolveDeadSessions(
+    repository: Repository,
+    snapshots: readonly Snapshot[],
+  ): Promise<void> {
     const self = toHex(repository.keyring.authorId)
-    const withSnapshot = new Set(seen.snapshots.map(({ envelope }) => toHex(envelope.sessionId)))
+    const partialOf = new Map(
+      snapshots.map(({ envelope }) => [toHex(envelope.sessionId), envelope.partial]),
+    )
     let isUnconfirmed = false
     for (const session of await listSessions(repository, this.#options.signal)) {
       if (session.author !== self || session.isAlive) continue
-      if (withSnapshot.has(toHex(session.beat.sessionId))) isUnconfirmed = true
-      else {
+      const isPartial = partialOf.get(toHex(session.beat.sessionId))
+      if (isPartial === false) isUnconfirmed = true
+      // A partial snapshot is left as it is: the next complete one of its series replaces it.
+      if (isPartial === undefined) {
         for (const name of session.files)
           await repository.backend.remove({ kind: 'sessions', name })
       }
@@ -242,47 +323,18 @@ class BackupRun {
       backend: repository.backend,
       opening: Promise.resolve(repository),
       readData: undefined,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     })
   }
 
-  #content(repository: Repository, result: PassResult, seen: Seen, endNs: bigint): SnapshotContent {
-    const { process } = repository
-    const { totals } = result
-    const statistics: SnapshotStatistics = {
-      filesNew: totals.files.new,
-      filesChanged: totals.files.modified,
-      filesUnmodified: totals.files.unchanged,
-      directoriesNew: totals.directories.new,
-      directoriesChanged: totals.directories.modified,
-      directoriesUnmodified: totals.directories.unchanged,
-      dataBlobs: totals.dataBlobs,
-      treeBlobs: totals.treeBlobs,
-      bytesAdded: totals.bytesAdded,
-      bytesAddedStored: totals.bytesAddedStored,
-      filesProcessed: totals.filesProcessed,
-      bytesProcessed: totals.bytesProcessed,
-      errors: totals.errorCount,
-    }
-    const parent = seen.parent
-    return {
-      root: result.root,
+  #contentOf(repository: Repository, result: PassResult, seen: Seen, endNs: bigint) {
+    return snapshotContentOf(repository, result, {
+      options: this.#options,
       paths: this.#paths,
-      hostname: this.#options.hostname,
-      username: process.username,
-      tags: this.#options.tags,
-      ...(parent === undefined ? {} : { parent: new Uint8Array(Buffer.from(parent.id, 'hex')) }),
-      start: timeOf(this.#startNs),
-      end: timeOf(endNs),
-      program: this.#options.program,
-      excludes: this.#options.excludePatterns,
-      statistics,
-      userNames: result.userNames,
-      groupNames: result.groupNames,
-      uid: process.uid,
-      gid: process.gid,
-      system: [process.system, process.architecture],
-    }
+      parent: seen.parent,
+      startNs: this.#startNs,
+      endNs,
+    })
   }
 }
 

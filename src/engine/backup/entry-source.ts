@@ -105,6 +105,13 @@ export class EntrySource {
     return frame.extended
   }
 
+  /** The same of a directory that the scan may be done with, except for files that are out. */
+  extendedSoFar(frame: Frame): Pick<EntryExtras, 'xattrs' | 'flags'> {
+    const extended = this.ownExtended(frame)
+    if (frame.isWalked) this.leave(frame)
+    return extended
+  }
+
   /** Nothing more will be asked about what is in `place`. */
   leave(place: DirectoryPlace): void {
     this.#directories.close(place)

@@ -24,6 +24,8 @@ export interface Slot {
   extras: Partial<EntryExtras> | undefined
   /** Of a directory: where its block is in the new cache, or in the old one if it is kept. */
   child: ChildBlock | undefined
+  /** Of a directory that is being scanned. */
+  frame: Frame | undefined
 }
 
 export type ChildBlock = { readonly where: 'old' | 'new'; readonly offset: number }
@@ -75,6 +77,7 @@ export class Frame implements DirectoryPlace {
     this.cachedOffset = init.cachedOffset
     this.device = init.device
     if (this.cached === undefined) this.same = -1
+    if (this.slot !== undefined) this.slot.frame = this
   }
 
   childPath(name: ByteString): ByteString {

@@ -8,15 +8,15 @@
  */
 
 import { type ByteString, equalBytes } from '../../base/bytes.ts'
-import { CborWriter } from '../../format/cbor.ts'
-import { type NodeRoot, type TreeEntry, writeEntry } from '../../format/tree.ts'
+import type { NodeRoot } from '../../format/tree.ts'
+import { EntryEncoder } from './entry-encoder.ts'
 import { EntrySource } from './entry-source.ts'
 import type { DirectoryPlace } from './open-directories.ts'
+import { type PartialTree, writePartialTree } from './partial-tree.ts'
 import { BlockBuilder } from './scan-cache-writer.ts'
 import { type ChildBlock, Frame, type Slot } from './scan-frame.ts'
 import type { ItemAction, ScanOptions, TreeServices } from './scan-options.ts'
 import type { SourceNode } from './source-roots.ts'
-import { type EntryExtras, entryOf } from './tree-entry.ts'
 
 /** One second: the coarsest clock of the file systems in use that have inode times. */
 const RACY_NS = 1_000_000_000n
@@ -25,8 +25,9 @@ const LOOKS_MAX = 3
 export class Scan {
   readonly #options: ScanOptions
   readonly #entries: EntrySource
+  readonly #root: Frame | undefined
   readonly #stack: Frame[] = []
-  readonly #encoder = new CborWriter(1024)
+  readonly #encoder: EntryEncoder
   #services: TreeServices | undefined
   /** Directories with something ready; the first is being looked at. */
   readonly #toDrain: Frame[] = []
@@ -40,11 +41,13 @@ export class Scan {
 
   constructor(root: SourceNode, options: ScanOptions) {
     this.#options = options
+    this.#encoder = new EntryEncoder(options.entries)
     this.#entries = new EntrySource(options.source, options.hooks.onError)
     const offset = options.cache?.rootOffset ?? 0
-    const frame = this.#entries.attempt(root.path, () => this.#enterRoot(root, offset))
-    if (frame !== undefined) this.#stack.push(frame)
-    if (frame !== undefined && root.children === undefined) this.sourcesFound++
+    this.#root = this.#entries.attempt(root.path, () => this.#enterRoot(root, offset))
+    if (this.#root === undefined) return
+    this.#stack.push(this.#root)
+    if (root.children === undefined) this.sourcesFound++
   }
 
   /** Whether every name has come up; files may still be out. */
@@ -60,6 +63,14 @@ export class Scan {
   /** The root, once everything is in. */
   get result(): { readonly root: NodeRoot; readonly isUnchanged: boolean } | undefined {
     return this.#result
+  }
+
+  /** A tree of what is in so far; undefined if there is none yet, or all is in. */
+  partialTree(): PartialTree | undefined {
+    const services = this.#services
+    if (services === undefined || this.#result !== undefined) return undefined
+    const parts = { services, encoder: this.#encoder, entries: this.#entries }
+    return this.#root && writePartialTree(this.#root, parts)
   }
 
   /** From now on trees can be written. */
@@ -149,6 +160,7 @@ export class Scan {
       stat,
       extras: undefined,
       child: undefined,
+      frame: undefined,
     }
     frame.slots.push(slot)
     this.openSlots++
@@ -269,18 +281,8 @@ export class Scan {
     const services = this.#services
     if (knownRow < 0 || frame.cached === undefined) return 'new'
     if (services === undefined || extras === undefined) return 'modified'
-    this.#encoder.reset()
-    writeEntry(this.#encoder, this.#entry(slot, extras, services))
-    return equalBytes(this.#encoder.view(), frame.cached.entry(knownRow)) ? 'unchanged' : 'modified'
-  }
-
-  #entry(slot: Slot, extras: Partial<EntryExtras>, services: TreeServices): TreeEntry {
-    const { stat, name } = slot
-    const isLinked = stat.linkCount > 1 && stat.type !== 'directory'
-    const link = isLinked ? { linkGroup: services.linkGroup(stat) } : {}
-    const { xattrs, ...others } = extras
-    const stored = xattrs === undefined ? {} : services.storeXattrs(xattrs)
-    return entryOf(name, stat, { ...others, ...stored, ...link }, this.#options.entries)
+    const bytes = this.#encoder.encode(slot, extras, services)
+    return equalBytes(bytes, frame.cached.entry(knownRow)) ? 'unchanged' : 'modified'
   }
 
   #keepHandles(frame: Frame, handles: readonly number[]): void {
@@ -364,11 +366,9 @@ export class Scan {
       return
     }
     if (extras === undefined) return
-    this.#encoder.reset()
     services.collectHandles(frame.block?.handles)
-    writeEntry(this.#encoder, this.#entry(slot, extras, services))
+    const bytes = this.#encoder.encode(slot, extras, services)
     services.collectHandles(undefined)
-    const bytes = this.#encoder.view()
     this.#addToTree(frame, name, bytes, services)
     const offset = child?.where === 'old' ? this.#copyBlock(child.offset, services) : child?.offset
     const newest = stat.ctimeNs > stat.mtimeNs ? stat.ctimeNs : stat.mtimeNs
@@ -414,6 +414,7 @@ export class Scan {
       return
     }
     slot.child = child
+    slot.frame = undefined
     const isKept = isSame && this.#isKept(frame)
     if (!isKept) {
       slot.row = -1

@@ -13,6 +13,7 @@ import { BlobReader } from '../../repository/blob-reader.ts'
 import { requireReader } from '../../repository/keyring.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { listSessions, type SeenSession } from '../../repository/sessions.ts'
+import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { type CheckContext, isDamage, operation } from './check-context.ts'
 import { checkConfigAndKeys } from './check-keys.ts'
@@ -197,8 +198,9 @@ interface Found {
 }
 
 /** Oldest first. */
-function validSnapshots({ snapshots, forgotten }: CheckedObjects): Snapshot[] {
-  const valid = snapshots.filter(({ id }) => !forgotten.has(id))
+function validSnapshots({ snapshots, forgotten, tombstones }: CheckedObjects): Snapshot[] {
+  const replaced = replacedSnapshots(snapshots, [...tombstones.values()])
+  const valid = snapshots.filter(({ id }) => !forgotten.has(id) && !replaced.has(id))
   return valid.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
 }
 

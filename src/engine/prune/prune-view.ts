@@ -12,7 +12,8 @@ import { decodeEnvelope, type SnapshotEnvelope } from '../../format/snapshot.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
 import { doomedBy, listMarks, type StoredMark } from '../../repository/marks.ts'
 import type { DamagedFile } from '../../repository/repository.ts'
-import { listSessions, type SeenSession } from '../../repository/sessions.ts'
+import { replacedForGood, replacedSnapshots } from '../../repository/partial-snapshots.ts'
+import { idsOfSessions, listSessions, type SeenSession } from '../../repository/sessions.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { PackInventory } from './pack-inventory.ts'
 import type { PruneContext } from './prune-options.ts'
@@ -22,6 +23,8 @@ const TREE_CACHE_BYTES = 32 << 20
 
 export interface NeededSnapshots {
   readonly snapshots: readonly Snapshot[]
+  /** Whether a partial snapshot that was there before may have been removed: another is in its place. */
+  readonly replaces: (partial: Snapshot) => boolean
   readonly forgotten: ReadonlySet<SnapshotId>
 }
 
@@ -40,15 +43,25 @@ function stop(problem: string): CairnError {
   return new CairnError('CAIRN_CORRUPT', `${problem}; nothing was removed`)
 }
 
-/** Tombstones, then snapshots (FORMAT.md 17): those that are not forgotten. Throws CAIRN_CORRUPT in any doubt. */
-export async function loadNeeded(context: PruneContext): Promise<NeededSnapshots> {
+/**
+ * Tombstones, then snapshots (FORMAT.md 17): those that are not forgotten. `sessions` must have been
+ * listed before: a partial snapshot is needed until one that no run can take back is in its place.
+ * Throws CAIRN_CORRUPT in any doubt.
+ */
+export async function loadNeeded(
+  context: PruneContext,
+  sessions: readonly SeenSession[],
+): Promise<NeededSnapshots> {
   const { repository, operation } = context
   const damaged: DamagedFile[] = []
   const onDamage = (file: DamagedFile) => {
     if (file.kind === 'snapshots') damaged.push(file)
     else repository.warn(`${file.kind}/${shortId(file.name)} is damaged: ${errorChain(file.error)}`)
   }
-  const snapshots = await repository.snapshots({ ...operation, onDamage })
+  const history = await repository.history({ ...operation, onDamage })
+  const ignored = new Set(replacedForGood(history, idsOfSessions(sessions)))
+  const all = [...history.snapshots, ...history.replaced]
+  const snapshots = all.filter((one) => !ignored.has(one))
   // Listed once more: what vanished from between the two listings was forgotten meanwhile.
   const tombstones = await repository.tombstones(operation)
   const forgotten = new Set(
@@ -65,14 +78,20 @@ export async function loadNeeded(context: PruneContext): Promise<NeededSnapshots
   }
   const bodies = tombstones.flatMap(({ tombstone }) => tombstone.forgotten.map(({ body }) => body))
   const envelopes = [
-    ...snapshots.map(({ envelope }) => envelope),
+    ...all.map(({ envelope }) => envelope),
     ...bodies.filter(({ length }) => length > 0).map((body) => decodeEnvelope(body)),
   ]
-  requireHistory(envelopes, new Set([...snapshots.map(({ id }) => id), ...forgotten]))
-  if (snapshots.length === 0 && forgotten.size === 0) await requireEmpty(context)
+  requireHistory(envelopes, new Set([...all.map(({ id }) => id), ...forgotten]))
+  if (all.length === 0 && forgotten.size === 0) await requireEmpty(context)
+  const replaces = (partial: Snapshot) =>
+    replacedSnapshots(
+      [...all, partial],
+      tombstones.map(({ tombstone }) => tombstone),
+    ).has(partial.id)
   const { without } = context
-  if (without === undefined) return { snapshots, forgotten }
+  if (without === undefined) return { snapshots, forgotten, replaces }
   return {
+    replaces,
     snapshots: snapshots.filter(({ id }) => !without.has(id)),
     forgotten: new Set([...forgotten, ...without]),
   }
@@ -111,7 +130,7 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
   listener.onPhase?.('load')
   const sessions = await listSessions(repository, operation.signal)
   requireNoOtherPruner(sessions)
-  const needed = await loadNeeded(context)
+  const needed = await loadNeeded(context, sessions)
   const inventory = new PackInventory(repository, operation)
   await inventory.loadIndex()
   const marks = await listMarks(repository, operation.signal)
@@ -134,7 +153,7 @@ export function unconfirmedOf(
   { snapshots }: NeededSnapshots,
   sessions: readonly SeenSession[],
 ): Set<SnapshotId> {
-  const open = new Set(sessions.map(({ beat }) => toHex(beat.sessionId)))
+  const open = idsOfSessions(sessions)
   return new Set(
     snapshots.filter(({ envelope }) => open.has(toHex(envelope.sessionId))).map(({ id }) => id),
   )

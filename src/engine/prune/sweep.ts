@@ -88,7 +88,7 @@ async function decide(
   if (isPrunerThere(sessions)) return 'conflict'
   const oldest = isRipe ? oldestMark(view, packs) : undefined
   if (sessions.some((session) => blocks(session, oldest))) return 'postponed'
-  const needed = await loadNeeded(context)
+  const needed = await loadNeeded(context, sessions)
   requireListed(view, needed)
   await inventory.loadIndex()
   const marks = await listMarks(repository, operation.signal)
@@ -102,10 +102,12 @@ async function decide(
 }
 
 /** Throws CAIRN_CORRUPT if a snapshot has vanished: then the listing is not to be trusted. */
-function requireListed(view: PruneView, { snapshots, forgotten }: NeededSnapshots): void {
+function requireListed(view: PruneView, { snapshots, forgotten, replaces }: NeededSnapshots): void {
   const listed = new Set(snapshots.map(({ id }) => id))
-  for (const { id } of view.needed.snapshots) {
+  for (const snapshot of view.needed.snapshots) {
+    const { id } = snapshot
     if (listed.has(id) || forgotten.has(id) || view.unconfirmed.has(id)) continue
+    if (replaces(snapshot)) continue
     throw new CairnError(
       'CAIRN_CORRUPT',
       `snapshot ${shortId(id)} is not listed any more and was not forgotten, so nothing more was ` +

@@ -13,7 +13,6 @@ import { BlobReader } from '../../repository/blob-reader.ts'
 import { MetadataWriter } from '../../repository/metadata-writer.ts'
 import { openIndex, type OpenedIndex } from '../../repository/open-index.ts'
 import { PackStore } from '../../repository/pack-store.ts'
-import type { History } from '../../repository/repository.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { ChunkListWriter, TreeWriter } from '../../repository/tree-writer.ts'
 import {
@@ -22,7 +21,13 @@ import {
   replaceSnapshots,
   resolveInterrupted,
 } from '../replace-snapshots.ts'
-import { asWriter, doomedPacks, type WriterState } from '../writer-run.ts'
+import {
+  asWriter,
+  doomedPacks,
+  lookAround,
+  type WriterState,
+  type WriterView,
+} from '../writer-run.ts'
 import { type RepairContext, requireRepairable } from './repair-options.ts'
 import { TreeRepair } from './tree-repair.ts'
 
@@ -48,7 +53,7 @@ export async function repairSnapshots(
 ): Promise<RepairSnapshotsReport> {
   const { repository, operation, dryRun, signal } = options
   await requireRepairable(options)
-  if (dryRun) return await repairAll(options, await repository.history(operation), undefined)
+  if (dryRun) return await repairAll(options, await lookAround(repository, signal), undefined)
   return await asWriter(repository, signal, async (state) => {
     await requireRepairable(options)
     return await repairAll(options, await resolveInterrupted(repository, operation), state)
@@ -57,10 +62,10 @@ export async function repairSnapshots(
 
 async function repairAll(
   options: RepairSnapshotsOptions,
-  history: History,
+  view: WriterView,
   state: WriterState | undefined,
 ): Promise<RepairSnapshotsReport> {
-  const chosen = options.choose(history.snapshots)
+  const chosen = options.choose(view.history.snapshots)
   const writing = await TreeWriting.open(options)
   try {
     const { replacements, lost } = await writing.repair(chosen)
@@ -69,7 +74,7 @@ async function repairAll(
       const repaired = old.map((id) => ({ old: id, new: undefined }))
       return { checked: chosen.length, repaired, lost }
     }
-    const replaced = await replaceSnapshots(options.repository, history, replacements, state, {
+    const replaced = await replaceSnapshots(options.repository, view, replacements, state, {
       keepOld: !options.forget,
       relied: await writing.finish(),
       ...options.operation,

@@ -18,7 +18,7 @@ import {
   resolveInterrupted,
 } from '../replace-snapshots.ts'
 import { TreeStore } from '../tree-store.ts'
-import { asWriter, doomedPacks, type WriterState } from '../writer-run.ts'
+import { asWriter, doomedPacks, type WriterState, type WriterView } from '../writer-run.ts'
 import { isSameRoot, type RewrittenTree, rewriteTree } from './rewrite-tree.ts'
 
 /** How often it begins again after a prune took what it rests on. */
@@ -63,8 +63,8 @@ export async function rewriteSnapshots(
   }
   return await asWriter(repository, signal, async (state) => {
     for (let passes = 1; passes <= PASSES_MAX; passes++) {
-      const history = await resolveInterrupted(repository, operation)
-      const replaced = await pass(repository, history, options, state)
+      const view = await resolveInterrupted(repository, operation)
+      const replaced = await pass(repository, view, options, state)
       if (replaced !== undefined) return { changed: replaced.map(({ old }) => old), replaced }
     }
     throw new CairnError(
@@ -76,13 +76,13 @@ export async function rewriteSnapshots(
 
 async function pass(
   repository: Repository,
-  history: History,
+  view: WriterView,
   options: RewriteOptions,
   state: WriterState,
 ): Promise<Replaced[] | undefined> {
-  const { replacements, relied } = await plan(repository, history, options)
+  const { replacements, relied } = await plan(repository, view.history, options)
   if (replacements.length === 0) return []
-  return await replaceSnapshots(repository, history, replacements, state, {
+  return await replaceSnapshots(repository, view, replacements, state, {
     keepOld: !options.forget,
     relied,
     ...(options.signal === undefined ? {} : { signal: options.signal }),

@@ -1,0 +1,122 @@
+/**
+ * Partial snapshots of a run that goes on for long, or is interrupted (FORMAT.md 14): each stands for
+ * the one before it, and the complete snapshot for the last. A failure costs a checkpoint, not the run.
+ */
+
+import { errorChain, isCairnError } from '../../base/errors.ts'
+import { shortId } from '../../base/ids.ts'
+import type { SnapshotContent } from '../../format/snapshot.ts'
+import type { Time } from '../../format/tree.ts'
+import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
+import type { Repository } from '../../repository/repository.ts'
+import { saveSnapshot, type SeenState, type Snapshot } from '../../repository/snapshots.ts'
+import type { PassResult } from './backup-pass.ts'
+
+/** Half of the ten minutes that are promised: the rest is for what is under way when it is due. */
+export const CHECKPOINT_PERIOD_MS = 5 * 60 * 1000
+/** What an interrupted run may take for its last one: it has to end within two seconds. */
+export const LAST_CHECKPOINT_MS_MAX = 800
+
+export interface CheckpointSource {
+  readonly repository: Repository
+  readonly seen: SeenState
+  readonly time: Time
+  readonly signal: AbortSignal
+  /** What is in so far, durable; undefined if there is nothing new. */
+  take(): Promise<PassResult | undefined>
+  contentOf(result: PassResult): SnapshotContent
+  /** Whether something that the result rests on is doomed or gone. */
+  isLost(result: PassResult): Promise<boolean>
+  onNotice(message: string): void
+}
+
+export class Checkpoints {
+  readonly #source: CheckpointSource
+  #running: Promise<void> | undefined
+  /** Every one that this run wrote. */
+  readonly #written: Snapshot[] = []
+  /** Whether a snapshot was written and not looked at again: its session must not say goodbye. */
+  isUnconfirmed = false
+
+  constructor(source: CheckpointSource) {
+    this.#source = source
+  }
+
+  /** The partial snapshot that stands for what was done so far. */
+  get last(): Snapshot | undefined {
+    return this.#written.at(-1)
+  }
+
+  /** What a snapshot that is written now has to know of: it comes after the run's own checkpoints. */
+  get seen(): SeenState {
+    const { seen } = this.#source
+    return { ...seen, snapshots: [...seen.snapshots, ...this.#written] }
+  }
+
+  /** Makes one, or joins the one being made. Never rejects. */
+  run(): Promise<void> {
+    this.#running ??= this.#run()
+      .catch((error: unknown) => {
+        // The run itself ends with these.
+        if (isCairnError(error, 'CAIRN_ABORTED') || !isCairnError(error)) return
+        this.#source.onNotice(`no checkpoint could be saved: ${errorChain(error)}`)
+      })
+      .finally(() => {
+        this.#running = undefined
+      })
+    return this.#running
+  }
+
+  /** Resolves when none is being made. */
+  async settle(): Promise<void> {
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { repository, time, signal } = this.#source
+    const result = await this.#source.take()
+    if (result === undefined || (await this.#source.isLost(result))) return
+    const content = this.#source.contentOf(result)
+    this.isUnconfirmed = true
+    const saved = await saveSnapshot(repository, time, content, this.seen, {
+      partial: true,
+      signal,
+    })
+    await repository.backend.flush({ signal })
+    if (await this.#source.isLost(result)) {
+      await repository.backend.remove({ kind: 'snapshots', name: saved.name })
+      this.isUnconfirmed = false
+      return
+    }
+    this.isUnconfirmed = false
+    const before = this.last
+    this.#written.push(saved)
+    if (before !== undefined) await this.#remove([before])
+  }
+
+  /**
+   * Removes what the complete snapshot replaces: this run's checkpoint, and those of runs before it
+   * that never ended. Where the storage does not let it, they are ignored all the same.
+   */
+  async removeReplaced(complete: Snapshot): Promise<void> {
+    const known = this.seen.snapshots
+    const replaced = replacedSnapshots([...known, complete], [])
+    await this.#remove(known.filter(({ id }) => replaced.has(id)))
+  }
+
+  async #remove(snapshots: readonly Snapshot[]): Promise<void> {
+    const { repository } = this.#source
+    try {
+      for (const { name } of snapshots) await repository.backend.remove({ kind: 'snapshots', name })
+    } catch (error) {
+      if (!isCairnError(error)) throw error
+    }
+  }
+
+  /** For the user, when the run was interrupted. */
+  describeLast(): string | undefined {
+    const { last } = this
+    if (last === undefined) return undefined
+    return `what was done so far is partial snapshot ${shortId(last.id)}; the next backup goes on from there`
+  }
+}
