@@ -39,6 +39,10 @@ export interface AccessContext {
   readonly json: boolean
   readonly signal: AbortSignal
   warn(message: string): void
+  /** False if nothing is remembered of what is seen. */
+  readonly remembers?: boolean
+  /** Instead of what options and the environment say, and of asking. */
+  secret?(): Promise<Secret>
 }
 
 /** For commands that only look into a repository: no files of the machine, no threads. */
@@ -135,6 +139,7 @@ class LocalAccess implements RepositoryAccess {
   secret(prompt: 'once' | 'twice'): Promise<Secret> {
     const { keyFile, passwordFile, passwordCommand, insecureNoPassword } = this.#args
     const { environment, json, signal } = this.#context
+    this.#secret ??= this.#context.secret?.()
     this.#secret ??= readSecret({
       keyFile,
       passwordFile,
@@ -172,6 +177,7 @@ class LocalAccess implements RepositoryAccess {
       const { requireHead } = await import('../engine/head.ts')
       await requireHead(repository, expectHead, this.signal)
     }
+    if (this.#context.remembers === false) return repository
     const { RepositoryMemory } = await import('./memory.ts')
     this.#memory = new RepositoryMemory(repository, this.#memoryOptions())
     this.#memory.watch()
@@ -194,6 +200,7 @@ class LocalAccess implements RepositoryAccess {
   }
 
   async forgetPlace(): Promise<void> {
+    if (this.#context.remembers === false) return
     const { forgetPlace } = await import('./memory.ts')
     forgetPlace(this.#memoryOptions())
   }

@@ -20,6 +20,7 @@ export type SecretOrigin =
   | 'environment'
   | 'prompt'
   | 'none'
+  | 'caller'
 
 export interface Secret {
   readonly kind: 'passphrase' | 'key'
