@@ -65,6 +65,15 @@ function countTests() {
 }
 
 run('bash', [join(root, 'test', 'setup-system.sh')])
+// Where the registry cannot be reached, what needs other lines of Node.js is skipped and named.
+run('npm', [
+  'ci',
+  '--prefix',
+  join(root, 'test', 'nodes'),
+  '--ignore-scripts',
+  '--no-audit',
+  '--no-fund',
+])
 check('build', bin('tsc'), ['-p', 'tsconfig.json'])
 check('types of tests and benchmarks', bin('tsc'), ['-p', 'test/tsconfig.json'])
 check('format', bin('biome'), ['format'])

@@ -46,6 +46,8 @@ export interface RunOptions {
   /** Gives a pipe for stdin in which nothing ever comes. */
   readonly holdsInput?: boolean
   readonly workingDirectory?: string
+  /** Another Node.js to run it with. */
+  readonly runtime?: string
   /** Runs without root's rights. Only where `isRoot`. */
   readonly asOther?: boolean
 }
@@ -58,9 +60,14 @@ export interface Started {
 /** How to start `cairn`, for those who start it themselves. The cache is below `home`. */
 export function cairnCommand(
   args: readonly string[],
-  { home, environment = {}, asOther = false }: RunOptions & { readonly home: string },
+  {
+    home,
+    environment = {},
+    asOther = false,
+    runtime = process.execPath,
+  }: RunOptions & { readonly home: string },
 ) {
-  const words = [process.execPath, PROGRAM, ...args]
+  const words = [runtime, PROGRAM, ...args]
   if (asOther) {
     const ids = [`--reuid=${OTHER_UID}`, `--regid=${OTHER_UID}`, '--clear-groups']
     words.unshift('setpriv', ...ids, '--')
