@@ -5,7 +5,7 @@
  */
 
 import { createHash } from 'node:crypto'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   linkSync,
   lstatSync,
@@ -48,6 +48,12 @@ export interface ManifestEntry {
   readonly target?: string
   /** The first path with the same inode, if there is an earlier one. */
   readonly linkTo?: string
+  /** Of devices: major and minor in one. */
+  readonly device?: number
+  /** Of files with holes. */
+  readonly isSparse?: true
+  /** Each as `name=0x…`; absent where there are none, and where they cannot be read. */
+  readonly xattrs?: readonly string[]
 }
 
 /** Bytes that look like chance and are always the same. */
@@ -78,6 +84,45 @@ function namesBelow(directory: string, prefix = Buffer.alloc(0)): Buffer[] {
   })
 }
 
+/** It stays because whoever listened is killed. */
+function plantSocket(path: string): void {
+  const listen =
+    'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, 9))'
+  spawnSync(process.execPath, ['-e', listen, path])
+}
+
+const ATTRIBUTES = ['-h', '-P', '-d', '-e', 'hex', '-m', '^(user|system.posix_acl_.*)\\b']
+
+/** Whether the tools for extended attributes are here, and files in this directory can have them. */
+export function hasXattrs(directory: string): boolean {
+  const path = join(directory, '.has-xattrs')
+  writeFileSync(path, '')
+  const set = spawnSync('setfattr', ['-n', 'user.test', '-v', 'x', path])
+  rmSync(path)
+  return set.status === 0 && spawnSync('getfattr', ['--version']).status === 0
+}
+
+/** Extended attributes and ACLs by path below a directory, as `getfattr` has them. */
+function xattrsBelow(directory: string): Map<string, readonly string[]> {
+  const text = execFileSync('getfattr', [...ATTRIBUTES, '-R', '.'], {
+    cwd: directory,
+    encoding: 'latin1',
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+  })
+  const found = text.split('\n\n').filter((part) => part.startsWith('# file: '))
+  return new Map(
+    found.map((part) => {
+      const [head = '', ...attributes] = part.split('\n')
+      const path = head
+        .slice('# file: '.length)
+        .replaceAll(/\\(\d{3})/g, (_, octal: string) =>
+          String.fromCharCode(Number.parseInt(octal, 8)),
+        )
+      return [path, attributes.filter((line) => line !== '').toSorted((a, b) => (a < b ? -1 : 1))]
+    }),
+  )
+}
+
 function plant(source: string): void {
   const at = (name: string) => join(source, name)
   mkdirSync(at('directory/empty'), { recursive: true })
@@ -86,7 +131,7 @@ function plant(source: string): void {
   writeFileSync(at('large'), noise('large', 150_000))
   writeFileSync(at('repeated'), Buffer.alloc(40_000, 'again and again '))
   writeFileSync(at('sparse'), 'head')
-  truncateSync(at('sparse'), 300_000)
+  truncateSync(at('sparse'), 5_000_000)
   writeFileSync(at('program'), '#!/bin/sh\n', { mode: 0o4755 })
   writeFileSync(at('Grüße 😀'), 'text')
   writeFileSync(Buffer.concat([Buffer.from(`${source}/`), Buffer.of(0xff, 0xfe)]), 'bytes')
@@ -95,6 +140,12 @@ function plant(source: string): void {
   symlinkSync('nowhere', at('dangling'))
   execFileSync('mkfifo', [at('fifo')])
   execFileSync('mknod', [at('null'), 'c', '1', '3'])
+  execFileSync('mknod', [at('disk'), 'b', '7', '0'])
+  plantSocket(at('socket'))
+  execFileSync('setfattr', ['-n', 'user.note', '-v', '0x00ff6e6f7465', at('directory/small')])
+  execFileSync('setfattr', ['-n', 'user.on.directory', '-v', 'yes', at('directory')])
+  execFileSync('setfacl', ['-m', 'u:1000:rw,g:100:r', at('directory/small')])
+  execFileSync('setfacl', ['-d', '-m', 'u:1000:rx', at('directory')])
   for (const name of namesBelow(source)) {
     const path = Buffer.concat([Buffer.from(`${source}/`), name])
     lutimesSync(path, 1_700_000_000.25, 1_700_000_000.25)
@@ -106,12 +157,18 @@ const TYPES = [
   ['directory', 'isDirectory'],
   ['symlink', 'isSymbolicLink'],
   ['fifo', 'isFIFO'],
+  ['socket', 'isSocket'],
   ['chardevice', 'isCharacterDevice'],
+  ['blockdevice', 'isBlockDevice'],
 ] as const
 
+/** Files whose holes are this long are sparse, whatever the file system does with the rest. */
+const HOLE_BYTES_MIN = 128 << 10
+
 /** What is in a directory, in the order of paths. Names that are no text are spelt byte for byte. */
-export function manifestOf(directory: string): ManifestEntry[] {
+export function manifestOf(directory: string, withXattrs: boolean): ManifestEntry[] {
   const seen = new Map<number, string>()
+  const xattrs = withXattrs ? xattrsBelow(directory) : new Map<string, readonly string[]>()
   return namesBelow(directory)
     .toSorted((a, b) => Buffer.compare(a, b))
     .map((name) => {
@@ -132,6 +189,11 @@ export function manifestOf(directory: string): ManifestEntry[] {
           ? { sha256: createHash('sha256').update(readFileSync(full)).digest('hex') }
           : {}),
         ...(linkTo === undefined ? {} : { linkTo }),
+        ...(stat.isCharacterDevice() || stat.isBlockDevice() ? { device: stat.rdev } : {}),
+        ...(stat.isFile() && stat.blocks * 512 < stat.size - HOLE_BYTES_MIN
+          ? { isSparse: true as const }
+          : {}),
+        ...(xattrs.has(path) ? { xattrs: xattrs.get(path) ?? [] } : {}),
       }
     })
 }
@@ -164,7 +226,7 @@ async function writeGolden(name: keyof typeof GOLDEN_NAMES): Promise<void> {
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, bytes)
   }
-  const manifest = `${JSON.stringify(manifestOf(source), null, 1)}\n`
+  const manifest = `${JSON.stringify(manifestOf(source, true), null, 1)}\n`
   writeFileSync(join(fixture, 'manifest.json'), manifest)
   rmSync(dirname(source), { recursive: true, force: true })
 }
