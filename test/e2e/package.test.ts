@@ -1,9 +1,9 @@
 /** The package as it would be published: what is in it, and that it works where it is installed. */
 
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { packedPackage } from '../support/packed-package.ts'
 
 /** The example of README.md, as it is there. */
@@ -47,6 +47,29 @@ test("README.md's example of the library runs where the package is installed", (
   expect(first).toContain('/documents/letter.txt 10\nDear Ann,\n0 bytes freed\n0 errors\n')
   expect(readFileSync(join(project, 'restored/documents/letter.txt'), 'utf8')).toBe('Dear Ann,\n')
   expect(run()).toMatch(/^0 new files in snapshot/)
+})
+
+function tool(name: string): string | undefined {
+  const path = new URL(`../../node_modules/.bin/${name}`, import.meta.url).pathname
+  return existsSync(path) ? path : undefined
+}
+
+describe.each([
+  ['publint', ['run', '--strict']],
+  ['attw', ['--profile', 'esm-only']],
+] as const)('%s', (name, flags) => {
+  const path = tool(name)
+  const reason = path === undefined ? ` (${name} is not installed)` : ''
+  test.skipIf(path === undefined)(`finds nothing wrong with the package${reason}`, () => {
+    const { tarball } = packedPackage()
+    const { status, stdout, stderr } = spawnSync(path ?? '', [...flags, tarball], {
+      encoding: 'utf8',
+    })
+    expect({ status, output: status === 0 ? '' : stdout + stderr }).toEqual({
+      status: 0,
+      output: '',
+    })
+  })
 })
 
 test('gives its types to programs in TypeScript, and its program a name', () => {

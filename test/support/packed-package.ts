@@ -12,6 +12,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export interface PackedPackage {
   /** A directory in whose `node_modules` the package is. */
   readonly project: string
+  /** What `npm pack` made. */
+  readonly tarball: string
   /** Where the package itself is. */
   readonly path: string
   /** What is in it, relative to it. */
@@ -39,6 +41,7 @@ export function packedPackage(): PackedPackage {
   }
   const path = join(modules, 'cairn')
   mkdirSync(path)
-  execFileSync('tar', ['-xzf', join(project, filename), '-C', path, '--strip-components=1'])
-  return { project, path, files: files.map((file) => file.path) }
+  const tarball = join(project, filename)
+  execFileSync('tar', ['-xzf', tarball, '-C', path, '--strip-components=1'])
+  return { project, tarball, path, files: files.map((file) => file.path) }
 }

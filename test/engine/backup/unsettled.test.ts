@@ -1,0 +1,146 @@
+/** What a run may still take back: nobody names it, and nothing is given up for it (FORMAT.md 14). */
+
+import { rmSync, mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { CairnError } from '../../../src/base/errors.ts'
+import { idBytes } from '../../../src/base/ids.ts'
+import { CHECKPOINT_PERIOD_MS } from '../../../src/engine/backup/checkpoints.ts'
+import { executeForget } from '../../../src/engine/forget/forget.ts'
+import { readHead } from '../../../src/engine/head.ts'
+import { findLosses, remembered, seenHistory } from '../../../src/engine/rollback.ts'
+import type { Snapshot } from '../../../src/repository/snapshots.ts'
+import type { Backend, FileKind } from '../../../src/storage/backend.ts'
+import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
+import { backUp, contentsOf, create } from '../../support/backup-harness.ts'
+import { FaultyBackend, type Fault } from '../../support/faulty-backend.ts'
+import { tickingEnvironment } from '../../support/ticking.ts'
+import { copyOf, names, newProcess, openAgain, plant, runPrune } from '../prune/prune-harness.ts'
+
+let root = ''
+let source = ''
+/** Processes that live. */
+const alive = new Set<number>()
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), 'cairn-unsettled-'))
+  source = join(root, 'source')
+  const seeds = Array.from({ length: 120 }, (_, seed) => seed)
+  plant(source, seeds, 300)
+})
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+function always(verb: Fault['verb'], kind: FileKind, nth = 0): Fault {
+  const error = new CairnError('CAIRN_STORAGE_REFUSED', 'not now')
+  return { verb, kind, nth, times: Number.POSITIVE_INFINITY, error }
+}
+
+async function run(backend: Backend, faults: readonly Fault[], isSlow = false) {
+  const { pid, ...environment } = newProcess(alive)
+  const slow = isSlow
+    ? { ...tickingEnvironment(CHECKPOINT_PERIOD_MS), process: environment.process }
+    : environment
+  const faulty = new FaultyBackend(backend, faults)
+  const opening = openAgain(faulty, slow)
+  const report = await backUp(faulty, source, { environment: slow, opening })
+  if (report.snapshotId === undefined) throw new Error('no snapshot')
+  return { pid, id: report.snapshotId }
+}
+
+/** A run that has stored its snapshot and not yet said that it is complete. */
+async function unsettledRun(backend: Backend) {
+  return await run(backend, [always('remove', 'sessions'), always('remove', 'snapshots')])
+}
+
+async function snapshotsOf(backend: Backend): Promise<Snapshot[]> {
+  return await (await openAgain(backend)).snapshots()
+}
+
+/** Takes the snapshot back, as its run does. */
+async function takeBack(disk: MemoryBackend, id: string): Promise<void> {
+  const snapshot = (await snapshotsOf(disk)).find((one) => one.id === id)
+  if (snapshot === undefined) throw new Error('no such snapshot')
+  disk.files.delete(`snapshots/${snapshot.name}`)
+  endSessions(disk)
+}
+
+function endSessions(disk: MemoryBackend): void {
+  for (const name of names(disk, 'sessions')) disk.files.delete(`sessions/${name}`)
+}
+
+async function lossesOf(backend: Backend) {
+  const repository = await openAgain(backend)
+  return findLosses(repository, seenHistory(await repository.history()), undefined)
+}
+
+test('no snapshot names it, so that it can go without being missed', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  const first = await run(disk, [])
+  const before = await readHead(await openAgain(disk))
+  const unsettled = await unsettledRun(disk)
+  // Until it is settled the head is what it was.
+  expect((await readHead(await openAgain(disk))).digest).toBe(before.digest)
+  const second = await run(disk, [])
+  const written = (await snapshotsOf(disk)).find(({ id }) => id === second.id)
+  expect(written?.envelope.previous.map((id) => Buffer.from(id).toString('hex'))).toEqual([
+    first.id,
+  ])
+
+  const takenBack = copyOf(disk)
+  await takeBack(takenBack, unsettled.id)
+  expect(await lossesOf(takenBack)).toEqual([])
+
+  // Had it been settled, the next snapshot would have named it, and it would be missed.
+  endSessions(disk)
+  const third = await run(disk, [])
+  const last = (await snapshotsOf(disk)).find(({ id }) => id === third.id)
+  expect(last?.envelope.previous).toContainEqual(idBytes(unsettled.id))
+  expect((await readHead(await openAgain(disk))).goesOnFrom(before.digest)).toBe(true)
+  await takeBack(disk, unsettled.id)
+  expect((await lossesOf(disk)).map(({ kind }) => kind)).toEqual(['snapshot'])
+})
+
+test('what it replaces is kept until it is settled', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  await expect(run(disk, [always('save', 'snapshots', 1)], true)).rejects.toThrow(/not now/)
+  const [partial] = await snapshotsOf(disk)
+  if (partial === undefined) throw new Error('no partial snapshot')
+  expect(partial.envelope.partial).toBe(true)
+  const expected = await contentsOf(await openAgain(disk), partial, source)
+  const { pid, id } = await unsettledRun(disk)
+  alive.delete(pid) // It sleeps: everybody takes it for dead.
+  expect((await snapshotsOf(disk)).map((one) => one.id)).toEqual([id])
+
+  const settled = copyOf(disk)
+  endSessions(settled)
+  for (const each of [disk, settled]) {
+    await runPrune(each)
+    await executeForget(await openAgain(each), { groups: [], remove: [] })
+  }
+  expect(names(disk, 'snapshots')).toHaveLength(2)
+  await takeBack(disk, id)
+  expect((await snapshotsOf(disk)).map((one) => one.id)).toEqual([partial.id])
+  expect(await contentsOf(await openAgain(disk), partial, source)).toEqual(expected)
+
+  // Once it is settled, neither the file nor the data of the partial one is kept.
+  expect(names(settled, 'snapshots')).toHaveLength(1)
+  await expect(contentsOf(await openAgain(settled), partial, source)).rejects.toThrow()
+})
+
+test('a partial snapshot is not counted, and not missed when it is gone', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  await expect(run(disk, [always('save', 'snapshots', 1)], true)).rejects.toThrow(/not now/)
+  const repository = await openAgain(disk)
+  expect(await readHead(repository)).toMatchObject({ snapshotCount: 0, missing: [] })
+  const history = seenHistory(await repository.history())
+  const memory = remembered(repository, history, () => true, [], undefined)
+  expect(memory.snapshots).toEqual([])
+  await run(disk, [])
+  expect(names(disk, 'snapshots')).toHaveLength(1)
+  const after = seenHistory(await repository.history())
+  expect(findLosses(repository, after, memory)).toEqual([])
+})
