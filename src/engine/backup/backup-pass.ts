@@ -189,9 +189,10 @@ export class BackupPass {
 
   /**
    * Stores a tree of what is in so far and returns it once it is durable and indexed; undefined if
-   * there is nothing that the last checkpoint does not have. The pass goes on meanwhile.
+   * there is nothing that the last checkpoint does not have. The pass goes on meanwhile. `onStoring`
+   * is called when workers have done their part, which may be long.
    */
-  async checkpoint(): Promise<PassResult | undefined> {
+  async checkpoint(onStoring: () => void): Promise<PassResult | undefined> {
     const writer = this.#writer
     const partial = writer === undefined ? undefined : this.#scan?.partialTree()
     if (writer === undefined || partial === undefined) return undefined
@@ -201,7 +202,7 @@ export class BackupPass {
     this.#checkpointId = rootId
     const handles = [...this.#handles.used, ...this.#reused, ...partial.handles]
     const names = this.#totals.names(this.#options.environment.source)
-    await writer.checkpoint()
+    await writer.checkpoint(onStoring)
     return { root: partial.root, totals, relied: this.#packsOf(handles), ...names }
   }
 

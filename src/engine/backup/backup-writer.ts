@@ -207,10 +207,11 @@ export class BackupWriter implements TreeServices {
   }
 
   /** As `finish`, for what has been handed in so far: the run goes on. */
-  async checkpoint(): Promise<void> {
+  async checkpoint(onStoring: () => void): Promise<void> {
     const claimedCount = this.#claimed.length
     this.metadata.finish()
     await this.#finishWorkers()
+    onStoring()
     await this.store.sync()
     this.#requireStored(claimedCount)
   }

@@ -19,7 +19,7 @@ import { checkRepository } from '../check/check.ts'
 import { doomedPacks, lookAround, lostPacks, seenStateOf } from '../writer-run.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import { BackupPass, type PassResult } from './backup-pass.ts'
-import { CHECKPOINT_PERIOD_MS, Checkpoints, LAST_CHECKPOINT_MS_MAX } from './checkpoints.ts'
+import { CHECKPOINT_PERIOD_MS, Checkpoints } from './checkpoints.ts'
 import { snapshotContentOf } from './snapshot-content.ts'
 import { absolutePath, sourceRoots } from './source-roots.ts'
 
@@ -145,10 +145,7 @@ class BackupRun {
     const checkpoints = this.#checkpoints
     try {
       if (checkpoints !== undefined && this.#options.input.kind === 'paths') {
-        await Promise.race([
-          checkpoints.run(),
-          clock.sleep(LAST_CHECKPOINT_MS_MAX, this.#end.signal),
-        ])
+        await checkpoints.runQuickly(clock)
       }
     } finally {
       this.#end.abort(this.#interruption?.reason)
@@ -165,7 +162,7 @@ class BackupRun {
       seen,
       time: timeOf(this.#options.timeNs ?? this.#startNs),
       signal,
-      take: () => pass().checkpoint(),
+      take: (onStoring) => pass().checkpoint(onStoring),
       contentOf: (result) => this.#contentOf(repository, result, seen, environment.clock.wallNs()),
       isLost: async (result) => (await this.#lost(repository, result)) !== undefined,
       onNotice: (message) => listener.onNotice?.(message),

@@ -5,6 +5,7 @@
 
 import { errorChain, isCairnError } from '../../base/errors.ts'
 import { shortId } from '../../base/ids.ts'
+import type { Clock } from '../../base/seams.ts'
 import type { SnapshotContent } from '../../format/snapshot.ts'
 import type { Time } from '../../format/tree.ts'
 import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
@@ -14,16 +15,20 @@ import type { PassResult } from './backup-pass.ts'
 
 /** Half of the ten minutes that are promised: the rest is for what is under way when it is due. */
 export const CHECKPOINT_PERIOD_MS = 5 * 60 * 1000
-/** What an interrupted run may take for its last one: it has to end within two seconds. */
-export const LAST_CHECKPOINT_MS_MAX = 800
+/**
+ * What an interrupted run, which has to end within two seconds, may take for its last one: until the
+ * workers have done what they were at, and until it is stored. It takes time to stop a busy worker, too.
+ */
+const LAST_WORK_MS_MAX = 150
+const LAST_STORING_MS_MAX = 700
 
 export interface CheckpointSource {
   readonly repository: Repository
   readonly seen: SeenState
   readonly time: Time
   readonly signal: AbortSignal
-  /** What is in so far, durable; undefined if there is nothing new. */
-  take(): Promise<PassResult | undefined>
+  /** What is in so far, durable; undefined if there is nothing new. `onStoring` as in `BackupPass`. */
+  take(onStoring: () => void): Promise<PassResult | undefined>
   contentOf(result: PassResult): SnapshotContent
   /** Whether something that the result rests on is doomed or gone. */
   isLost(result: PassResult): Promise<boolean>
@@ -33,6 +38,7 @@ export interface CheckpointSource {
 export class Checkpoints {
   readonly #source: CheckpointSource
   #running: Promise<void> | undefined
+  #isStoring = false
   /** Every one that this run wrote. */
   readonly #written: Snapshot[] = []
   /** Whether a snapshot was written and not looked at again: its session must not say goodbye. */
@@ -63,8 +69,17 @@ export class Checkpoints {
       })
       .finally(() => {
         this.#running = undefined
+        this.#isStoring = false
       })
     return this.#running
+  }
+
+  /** As `run`, if that is quick; resolves soon in any case. */
+  async runQuickly(clock: Clock): Promise<void> {
+    const { signal } = this.#source
+    const running = this.run()
+    await Promise.race([running, clock.sleep(LAST_WORK_MS_MAX, signal)])
+    if (this.#isStoring) await Promise.race([running, clock.sleep(LAST_STORING_MS_MAX, signal)])
   }
 
   /** Resolves when none is being made. */
@@ -74,7 +89,9 @@ export class Checkpoints {
 
   async #run(): Promise<void> {
     const { repository, time, signal } = this.#source
-    const result = await this.#source.take()
+    const result = await this.#source.take(() => {
+      this.#isStoring = true
+    })
     if (result === undefined || (await this.#source.isLost(result))) return
     const content = this.#source.contentOf(result)
     this.isUnconfirmed = true
