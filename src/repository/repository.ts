@@ -39,6 +39,13 @@ export interface DamagedFile {
   readonly error: unknown
 }
 
+export interface LoadOptions {
+  readonly signal?: AbortSignal
+  readonly onDamage?: (file: DamagedFile) => void
+  /** Told what is listed, also a second time, and yet not given: it has not been removed. */
+  readonly onWithheld?: (file: Pick<DamagedFile, 'kind' | 'name'>) => void
+}
+
 /** A file of a kind that opened. */
 export interface LoadedObject extends OpenedObject {
   readonly name: FileName
@@ -216,16 +223,11 @@ export class Repository {
    * Lists a folder and opens everything in it. What is damaged goes to `onDamage` (default: a
    * warning); what vanished after the listing is left out. Order of names.
    */
-  async loadObjects(
-    folder: ObjectFolder,
-    options: {
-      readonly signal?: AbortSignal
-      readonly onDamage?: (file: DamagedFile) => void
-    } = {},
-  ): Promise<LoadedObject[]> {
+  async loadObjects(folder: ObjectFolder, options: LoadOptions = {}): Promise<LoadedObject[]> {
     const operation = options.signal === undefined ? {} : { signal: options.signal }
     const files = await this.backend.list(folder, operation)
     files.sort((a, b) => (a.name < b.name ? -1 : 1))
+    const vanished = new Set<FileName>()
     const onDamage = options.onDamage ?? ((file) => this.#warnDamage(file))
     const loaded: LoadedObject[] = []
     for (let at = 0; at < files.length; at += LOADS_AT_ONCE) {
@@ -233,7 +235,17 @@ export class Repository {
       const opened = await Promise.all(
         batch.map(({ name }) => this.#loadOrReport(folder, name, onDamage, options.signal)),
       )
-      for (const object of opened) if (object !== undefined) loaded.push(object)
+      for (const [i, object] of opened.entries()) {
+        const name = batch[i]?.name
+        if (object === undefined && name !== undefined) vanished.add(name)
+        else if (object !== undefined && object !== 'damaged') loaded.push(object)
+      }
+    }
+    const { onWithheld } = options
+    if (vanished.size > 0 && onWithheld !== undefined) {
+      for (const { name } of await this.backend.list(folder, operation)) {
+        if (vanished.has(name)) onWithheld({ kind: folder, name })
+      }
     }
     return loaded
   }
@@ -243,13 +255,13 @@ export class Repository {
     name: FileName,
     onDamage: (file: DamagedFile) => void,
     signal: AbortSignal | undefined,
-  ): Promise<LoadedObject | undefined> {
+  ): Promise<LoadedObject | 'damaged' | undefined> {
     try {
       return await this.loadObject(folder, name, signal)
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
       onDamage({ kind: folder, name, error })
-      return undefined
+      return 'damaged'
     }
   }
 
@@ -260,9 +272,7 @@ export class Repository {
   }
 
   /** All valid tombstones. */
-  async tombstones(
-    options: Parameters<Repository['loadObjects']>[1] = {},
-  ): Promise<LoadedTombstone[]> {
+  async tombstones(options: LoadOptions = {}): Promise<LoadedTombstone[]> {
     const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
     const tombstones: LoadedTombstone[] = []
     for (const object of await this.loadObjects('retired', options)) {
@@ -274,7 +284,7 @@ export class Repository {
   }
 
   /** The snapshots that are neither forgotten nor replaced, oldest first. */
-  async snapshots(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<Snapshot[]> {
+  async snapshots(options: LoadOptions = {}): Promise<Snapshot[]> {
     return (await this.history(options)).snapshots
   }
 
@@ -282,7 +292,7 @@ export class Repository {
    * Tombstones and snapshots. Tombstones are listed before snapshots (FORMAT.md 17), so that a
    * snapshot re-tagged meanwhile shows at least once.
    */
-  async history(options: Parameters<Repository['loadObjects']>[1] = {}): Promise<History> {
+  async history(options: LoadOptions = {}): Promise<History> {
     const tombstones = await this.tombstones(options)
     const forgotten = forgottenSnapshots(tombstones)
     const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))

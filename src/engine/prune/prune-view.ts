@@ -58,12 +58,19 @@ export async function loadNeeded(
     if (file.kind === 'snapshots') damaged.push(file)
     else repository.warn(`${file.kind}/${shortId(file.name)} is damaged: ${errorChain(file.error)}`)
   }
-  const history = await repository.history({ ...operation, onDamage })
+  const onWithheld = ({ kind, name }: Pick<DamagedFile, 'kind' | 'name'>) => {
+    throw new CairnError(
+      'CAIRN_STORAGE_DOWN',
+      `the storage lists ${kind}/${shortId(name)} but does not give it, so nothing was removed; ` +
+        "run this again later, and 'cairn check' if it stays so",
+    )
+  }
+  const history = await repository.history({ ...operation, onDamage, onWithheld })
   const ignored = new Set(replacedForGood(history, idsOfSessions(sessions)))
   const all = [...history.snapshots, ...history.replaced]
   const snapshots = all.filter((one) => !ignored.has(one))
   // Listed once more: what vanished from between the two listings was forgotten meanwhile.
-  const tombstones = await repository.tombstones(operation)
+  const tombstones = await repository.tombstones({ ...operation, onWithheld })
   const forgotten = new Set(
     tombstones.flatMap(({ tombstone }) =>
       tombstone.forgotten.map(({ snapshot }) => snapshotIdOf(snapshot)),
