@@ -153,6 +153,7 @@ class KeyChanger {
       const file = { kind: 'keys' as const, name: addition.owner.slot }
       await backend.save(file, addition.bytes, this.#operation)
       await backend.flush(this.#operation)
+      await this.#requireStored(addition)
     }
     for (let round = 1; ; round++) {
       const revisions = await this.#revisions()
@@ -168,6 +169,19 @@ class KeyChanger {
       if (round > ROUNDS_MAX) return
       await this.#write(inForce, applyChange(state, this.#change))
     }
+  }
+
+  /** Nothing may rest on a slot, least of all the removal of another, that the storage has not kept. */
+  async #requireStored({ owner, bytes }: Addition): Promise<void> {
+    const { backend } = this.#repository
+    const file = { kind: 'keys' as const, name: owner.slot }
+    const stored = await backend.load(file, undefined, this.#operation)
+    if (stored !== undefined && equalBytes(stored, bytes)) return
+    await backend.remove(file, this.#operation)
+    throw new CairnError(
+      'CAIRN_STORAGE_DOWN',
+      `cannot change keys: the storage has not kept key ${shortId(owner.slot)} as it was saved; nothing was changed`,
+    )
   }
 
   #revisions(): Promise<Revision[]> {
