@@ -69,6 +69,7 @@ export const LIMIT = {
   segmentPlainBytesMax: 68 * MIB,
   segmentBlobsMax: 16_384,
   packBytesMax: 4096 * MIB,
+  packTargetBytesMax: 1024 * MIB,
   objectBytesMax: 64 * MIB,
   treeHeightMax: 16,
   leafBytesMax: MIB,

@@ -18,6 +18,7 @@ import { decodeMark, decodeTombstone, type Mark, type Tombstone } from '../forma
 import type { WriteKeys } from '../pipeline/keys.ts'
 import { type Entropy, openPackPreamble, type PackKey } from '../pipeline/pack-seal.ts'
 import type { Backend, FileInfo, FileKind } from '../storage/backend.ts'
+import { requireKnown, requireWritableBox } from './config-limits.ts'
 import { nameOf } from './initialize.ts'
 import type { Keyring } from './keyring.ts'
 import { ObjectSeal, type OpenedObject } from './objects.ts'
@@ -165,25 +166,19 @@ export class Repository {
     this.#warn(message)
   }
 
-  /** Throws CAIRN_FORMAT_TOO_NEW if the config has features that this program must not write under. */
+  /**
+   * Throws CAIRN_FORMAT_TOO_NEW if the config has features that this program must not write under,
+   * CAIRN_CORRUPT if nothing can be written by its figures.
+   */
   requireWritable(): void {
-    const unknown = this.unlocked.config.features.write
-    if (unknown.length === 0) return
-    throw new CairnError(
-      'CAIRN_FORMAT_TOO_NEW',
-      `cannot write to repository: it needs '${unknown.join("', '")}', which this program does not know; update cairn`,
-    )
+    requireKnown(this.unlocked.config.features.write, 'write to')
+    requireWritableBox(this.box)
   }
 
-  /** Throws CAIRN_FORMAT_TOO_NEW if this program must not remove anything under the config's features. */
+  /** The same, and CAIRN_FORMAT_TOO_NEW if this program must not remove anything. */
   requirePrunable(): void {
     this.requireWritable()
-    const unknown = this.unlocked.config.features.prune
-    if (unknown.length === 0) return
-    throw new CairnError(
-      'CAIRN_FORMAT_TOO_NEW',
-      `cannot remove anything from repository: it needs '${unknown.join("', '")}', which this program does not know; update cairn`,
-    )
+    requireKnown(this.unlocked.config.features.prune, 'remove anything from')
   }
 
   /** Seals and saves an object; durable after the backend's `flush`. Returns its name and id. */
