@@ -2,7 +2,7 @@
 
 import { concat, equalBytes, toHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
-import { type FileName, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
+import { type FileName, shortId, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
 import { positionNonce } from '../crypto/aead.ts'
 import { derive } from '../crypto/derive.ts'
 import { ephemeral, sharedSecret } from '../crypto/exchange.ts'
@@ -157,6 +157,8 @@ export interface SeenState {
 /**
  * Saves a snapshot; durable after the backend's `flush`. What it names as seen is there to stay: a
  * snapshot whose run may still take it back is not named.
+ * It is read back: whoever is told of it, or removes another because of it, relies on its being
+ * there.
  */
 export async function saveSnapshot(
   repository: Repository,
@@ -189,6 +191,12 @@ export async function saveSnapshot(
   }
   const body = encodeEnvelope(envelope)
   const saved = await repository.saveObject('snapshots', body, options.signal)
+  if ((await repository.loadObject('snapshots', saved.name, options.signal)) === undefined) {
+    throw new CairnError(
+      'CAIRN_STORAGE_DOWN',
+      `the storage has not kept snapshot file ${shortId(saved.name)}, which it said it had saved; run it again`,
+    )
+  }
   return {
     id: snapshotIdOf(saved.logicalId),
     name: saved.name,
