@@ -9,6 +9,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
+import { catalogueReport, judge, readCatalogue } from './catalogue.mjs'
 
 const root = new URL('..', import.meta.url).pathname
 const bin = (name) => join(root, 'node_modules', '.bin', name)
@@ -43,6 +44,14 @@ function readReport() {
   }
 }
 
+/** The fault catalogue. Evidence that was not found counts as a failed test. */
+function judgeFaults(files) {
+  const catalogue = readCatalogue()
+  const verdicts = judge(catalogue, files)
+  failed += verdicts.filter(({ reason }) => reason.startsWith('no test ')).length
+  console.log(`\n${catalogueReport(catalogue, verdicts).join('\n')}`)
+}
+
 function countTests() {
   const result = readReport()
   if (result === undefined) {
@@ -59,9 +68,9 @@ function countTests() {
       .filter(({ status }) => status !== 'passed' && status !== 'failed')
       .map(({ fullName }) => fullName),
   )
-  if (names.length === 0) return
-  console.log('\nskipped, each with its reason in the title or above:')
+  if (names.length > 0) console.log('\nskipped, each with its reason in the title or above:')
   for (const name of names) console.log(`  ${name}`)
+  judgeFaults(result.testResults)
 }
 
 run('bash', [join(root, 'test', 'setup-system.sh')])
