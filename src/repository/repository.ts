@@ -14,61 +14,34 @@ import { loadBlake3 } from '../crypto/blake3.ts'
 import type { ConfigBox } from '../format/config.ts'
 import { OBJECT_KIND, type ObjectKind } from '../format/constants.ts'
 import { decodeIndexFile, type IndexFile } from '../format/index-file.ts'
-import { decodeMark, decodeTombstone, type Mark, type Tombstone } from '../format/session.ts'
+import { decodeMark, decodeTombstone, type Mark } from '../format/session.ts'
 import type { WriteKeys } from '../pipeline/keys.ts'
 import { type Entropy, openPackPreamble, type PackKey } from '../pipeline/pack-seal.ts'
-import type { Backend, FileInfo, FileKind } from '../storage/backend.ts'
+import type { Backend, FileInfo } from '../storage/backend.ts'
 import { requireKnown, requireWritableBox } from './config-limits.ts'
 import { nameOf } from './initialize.ts'
 import type { Keyring } from './keyring.ts'
-import { ObjectSeal, type OpenedObject } from './objects.ts'
+import { ObjectSeal } from './objects.ts'
 import { type OpenOptions, type Unlocked, unlockRepository } from './open-repository.ts'
 import { replacedSnapshots } from './partial-snapshots.ts'
+import {
+  type DamagedFile,
+  decodedOr,
+  type History,
+  type LoadedObject,
+  type LoadedTombstone,
+  type LoadOptions,
+} from './loaded-objects.ts'
 import { decodeSnapshot, type Snapshot } from './snapshots.ts'
 import { forgottenSnapshots } from './tombstones.ts'
+
+export type { DamagedFile, History, LoadedObject, LoadedTombstone, LoadOptions }
 
 export interface RepositoryParts {
   readonly backend: Backend
   readonly clock: Clock
   readonly random: Randomness
   readonly process: Process
-}
-
-export interface DamagedFile {
-  readonly kind: FileKind
-  readonly name: FileName
-  readonly error: unknown
-}
-
-export interface LoadOptions {
-  readonly signal?: AbortSignal
-  readonly onDamage?: (file: DamagedFile) => void
-  /** Told what is listed, also a second time, and yet not given: it has not been removed. */
-  readonly onWithheld?: (file: Pick<DamagedFile, 'kind' | 'name'>) => void
-}
-
-/** A file of a kind that opened. */
-export interface LoadedObject extends OpenedObject {
-  readonly name: FileName
-  readonly byteCount: number
-}
-
-export interface LoadedTombstone {
-  /** Its logical id. */
-  readonly id: Uint8Array
-  readonly name: FileName
-  readonly byteCount: number
-  readonly tombstone: Tombstone
-}
-
-export interface History {
-  readonly tombstones: readonly LoadedTombstone[]
-  /** Those that are neither forgotten nor replaced, each once, oldest first. */
-  readonly snapshots: Snapshot[]
-  /** Partial ones whose place another has taken (FORMAT.md 14); forgotten ones are not among them. */
-  readonly replaced: readonly Snapshot[]
-  /** Files of snapshots that are forgotten: ignored, and removed by the next `forget`. */
-  readonly leftovers: readonly FileName[]
 }
 
 /** How many small files are loaded at a time. */
@@ -82,21 +55,6 @@ const KIND_OF_FOLDER = {
   sessions: OBJECT_KIND.session,
 } as const
 export type ObjectFolder = keyof typeof KIND_OF_FOLDER
-
-function decodedOr<T>(
-  onDamage: (file: DamagedFile) => void,
-  kind: FileKind,
-  name: FileName,
-  decode: () => T,
-): T | undefined {
-  try {
-    return decode()
-  } catch (error) {
-    if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-    onDamage({ kind, name, error })
-    return undefined
-  }
-}
 
 export class Repository {
   readonly backend: Backend

@@ -1,0 +1,61 @@
+/** Small files of a repository as they come out of it, and what is said of those that do not. */
+
+import { isCairnError } from '../base/errors.ts'
+import type { FileName } from '../base/ids.ts'
+import type { Tombstone } from '../format/session.ts'
+import type { FileKind } from '../storage/backend.ts'
+import type { OpenedObject } from './objects.ts'
+import type { Snapshot } from './snapshots.ts'
+
+export interface DamagedFile {
+  readonly kind: FileKind
+  readonly name: FileName
+  readonly error: unknown
+}
+
+export interface LoadOptions {
+  readonly signal?: AbortSignal
+  readonly onDamage?: (file: DamagedFile) => void
+  /** Told what is listed, also a second time, and yet not given: it has not been removed. */
+  readonly onWithheld?: (file: Pick<DamagedFile, 'kind' | 'name'>) => void
+}
+
+/** A file of a kind that opened. */
+export interface LoadedObject extends OpenedObject {
+  readonly name: FileName
+  readonly byteCount: number
+}
+
+export interface LoadedTombstone {
+  /** Its logical id. */
+  readonly id: Uint8Array
+  readonly name: FileName
+  readonly byteCount: number
+  readonly tombstone: Tombstone
+}
+
+export interface History {
+  readonly tombstones: readonly LoadedTombstone[]
+  /** Those that are neither forgotten nor replaced, each once, oldest first. */
+  readonly snapshots: Snapshot[]
+  /** Partial ones whose place another has taken (FORMAT.md 14); forgotten ones are not among them. */
+  readonly replaced: readonly Snapshot[]
+  /** Files of snapshots that are forgotten: ignored, and removed by the next `forget`. */
+  readonly leftovers: readonly FileName[]
+}
+
+/** What `decode` makes of a file, or undefined for one that is damaged, which is told. */
+export function decodedOr<T>(
+  onDamage: (file: DamagedFile) => void,
+  kind: FileKind,
+  name: FileName,
+  decode: () => T,
+): T | undefined {
+  try {
+    return decode()
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+    onDamage({ kind, name, error })
+    return undefined
+  }
+}
