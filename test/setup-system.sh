@@ -3,7 +3,7 @@
 # tests that need it are counted and named as skipped.
 set -euo pipefail
 
-packages=(restic borgbackup zstd util-linux acl attr e2fsprogs time)
+packages=(restic borgbackup zstd util-linux acl attr e2fsprogs time jq)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -2,7 +2,7 @@
 
 import { shortId } from '../../base/ids.ts'
 import { formatTime } from '../../base/units.ts'
-import { type JsonValue, omitEmpty } from './json-lines.ts'
+import { type JsonValue, listOrNull, omitEmpty } from './json-lines.ts'
 import { printable } from './printable.ts'
 import {
   groupHeading,
@@ -25,11 +25,11 @@ export interface ForgetGroupJson extends SnapshotGroupKey {
 
 export function forgetJson(groups: readonly ForgetGroupJson[], offsetMinutes?: number): JsonValue {
   const shown = (snapshots: readonly SnapshotJson[]) =>
-    snapshots.length === 0 ? null : snapshots.map((one) => snapshotJson(one, offsetMinutes))
+    listOrNull(snapshots.map((one) => snapshotJson(one, offsetMinutes)))
   return groups.map((group) => ({
-    tags: group.tags ?? null,
+    tags: listOrNull(group.tags),
     host: group.hostname ?? '',
-    paths: group.paths ?? null,
+    paths: listOrNull(group.paths),
     author: group.author,
     keep: shown(group.keep),
     remove: shown(group.remove),

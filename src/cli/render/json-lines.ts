@@ -69,6 +69,13 @@ export function exitErrorJson(code: number, message: string): JsonValue {
   return { message_type: 'exit_error', code, message }
 }
 
+/** A list as restic has one that may be empty: null if it is. */
+export function listOrNull<T extends JsonValue>(
+  values: readonly T[] | undefined,
+): readonly T[] | null {
+  return values === undefined || values.length === 0 ? null : values
+}
+
 /** Leaves out what is 0 or empty, as Go's `omitempty` does. */
 export function omitEmpty<T extends Readonly<Record<string, JsonValue>>>(fields: T): JsonValue {
   const kept: Record<string, JsonValue> = {}

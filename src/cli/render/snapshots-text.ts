@@ -2,7 +2,7 @@
 
 import { shortId } from '../../base/ids.ts'
 import { formatBytes, formatRfc3339Ns, formatTime } from '../../base/units.ts'
-import { type JsonValue, omitEmpty } from './json-lines.ts'
+import { type JsonValue, listOrNull, omitEmpty } from './json-lines.ts'
 import { printable } from './printable.ts'
 import { type Table, type TableColumn, tableLines } from './table.ts'
 
@@ -88,8 +88,8 @@ export function snapshotGroupsJson(
   return groups.map(({ key, snapshots }) => ({
     group_key: {
       hostname: key.hostname ?? '',
-      paths: key.paths ?? null,
-      tags: key.tags ?? null,
+      paths: listOrNull(key.paths),
+      tags: listOrNull(key.tags),
     },
     snapshots: snapshots.map((snapshot) => snapshotJson(snapshot, offsetMinutes)),
   }))
