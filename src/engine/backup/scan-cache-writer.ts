@@ -17,6 +17,13 @@ import {
 } from './scan-cache.ts'
 
 const BUFFER_BYTES = 1 << 18
+/** In the place of a time: the row equals no entry, which is looked at anew. */
+const NEVER_NS = -(2n ** 63n)
+
+/** Years 1678 to 2262; a file system may have others. */
+function fitsRow(ns: bigint): boolean {
+  return BigInt.asIntN(64, ns) === ns
+}
 
 /** Collects the rows of one directory. */
 export class BlockBuilder {
@@ -38,8 +45,9 @@ export class BlockBuilder {
     bytes.writeBigUInt64LE(stat.ino, at)
     bytes.writeBigUInt64LE(BigInt(stat.size), at + 8)
     // What changed as this run began may change again within the same tick: never trusted.
-    bytes.writeBigInt64LE(isRacy ? -(2n ** 63n) : stat.mtimeNs, at + 16)
-    bytes.writeBigInt64LE(stat.ctimeNs, at + 24)
+    const isTrusted = !isRacy && fitsRow(stat.mtimeNs) && fitsRow(stat.ctimeNs)
+    bytes.writeBigInt64LE(isTrusted ? stat.mtimeNs : NEVER_NS, at + 16)
+    bytes.writeBigInt64LE(isTrusted ? stat.ctimeNs : NEVER_NS, at + 24)
     bytes.writeUInt32LE(modeWithType(stat), at + 32)
     bytes.writeUInt32LE(stat.uid, at + 36)
     bytes.writeUInt32LE(stat.gid, at + 40)
