@@ -10,7 +10,7 @@ import { idBytes, shortId, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
 import type { Tombstone } from '../format/session.ts'
 import type { History, Repository } from '../repository/repository.ts'
 import type { FilelessSnapshot } from '../repository/snapshots.ts'
-import { forgottenSnapshots, saveAcceptance } from '../repository/tombstones.ts'
+import { saveAcceptance } from '../repository/tombstones.ts'
 
 /** What a client saw of a repository: ids as 64 hex digits. */
 export interface Memory {
@@ -36,11 +36,11 @@ export interface SeenHistory {
   readonly forgotten: { has(id: SnapshotId): boolean }
 }
 
-export function seenHistory({ snapshots, tombstones }: History): SeenHistory {
+export function seenHistory({ snapshots, tombstones, forgotten }: History): SeenHistory {
   return {
     snapshots,
     tombstones: new Map(tombstones.map(({ id, tombstone }) => [toHex(id), tombstone])),
-    forgotten: forgottenSnapshots(tombstones),
+    forgotten,
   }
 }
 

@@ -6,6 +6,8 @@
 
 import { CairnError } from '../base/errors.ts'
 
+/** Shared by all that is empty. */
+const NOTHING = new Uint8Array()
 const TYPE_BYTES = 2
 const TYPE_TEXT = 3
 const TYPE_ARRAY = 4
@@ -242,7 +244,7 @@ export class CborReader {
     }
     const start = this.#at
     this.#at = start + count
-    return this.#bytes.subarray(start, this.#at)
+    return count === 0 ? NOTHING : this.#bytes.subarray(start, this.#at)
   }
 
   /** A byte string as latin1 text, one character a byte. */

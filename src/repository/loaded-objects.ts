@@ -4,6 +4,7 @@ import { isCairnError } from '../base/errors.ts'
 import type { FileName } from '../base/ids.ts'
 import type { Tombstone } from '../format/session.ts'
 import type { FileKind } from '../storage/backend.ts'
+import type { ForgottenIds } from './forgotten-ids.ts'
 import type { OpenedObject } from './objects.ts'
 import type { Snapshot } from './snapshots.ts'
 
@@ -36,6 +37,8 @@ export interface LoadedTombstone {
 
 export interface History {
   readonly tombstones: readonly LoadedTombstone[]
+  /** What they say is forgotten. */
+  readonly forgotten: ForgottenIds
   /** Those that are neither forgotten nor replaced, each once, oldest first. */
   readonly snapshots: Snapshot[]
   /** Partial ones whose place another has taken (FORMAT.md 14); forgotten ones are not among them. */

@@ -33,7 +33,7 @@ import {
   type LoadOptions,
 } from './loaded-objects.ts'
 import { decodeSnapshot, type Snapshot } from './snapshots.ts'
-import { forgottenSnapshots } from './tombstones.ts'
+import { ForgottenIds } from './forgotten-ids.ts'
 
 export type { DamagedFile, History, LoadedObject, LoadedTombstone, LoadOptions }
 
@@ -247,7 +247,7 @@ export class Repository {
    */
   async history(options: LoadOptions = {}): Promise<History> {
     const tombstones = await this.tombstones(options)
-    const forgotten = forgottenSnapshots(tombstones)
+    const forgotten = new ForgottenIds(tombstones.map(({ tombstone }) => tombstone))
     const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
     const listed: Snapshot[] = []
     const leftovers: FileName[] = []
@@ -268,6 +268,7 @@ export class Repository {
     )
     const history = {
       tombstones,
+      forgotten,
       snapshots: listed.filter(({ id }) => !isReplaced.has(id)),
       replaced: listed.filter(({ id }) => isReplaced.has(id)),
       leftovers,

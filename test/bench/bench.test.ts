@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { changeFiles, makeTinyTree, sizeOf } from '../../bench/compare/data.ts'
 import { hasGnuTime } from '../../bench/compare/measure.ts'
 import { markdown, ROWS, type Sample, summarise } from '../../bench/compare/report.ts'
+import { type LifeRow, ROW_TITLES } from '../../bench/life/table.ts'
 import { firstDifference } from '../../bench/compare/same-tree.ts'
 import { findTools, TOOL_NAMES } from '../../bench/compare/tools.ts'
 
@@ -108,6 +109,35 @@ describe('npm run bench', () => {
       expect(sample.wallSeconds).toBeGreaterThan(0)
       expect(sample.wallSeconds).toBeLessThan(120)
     }
+  })
+})
+
+describe('npm run bench:life', () => {
+  test('--tiny prints every row, for cairn and for restic if it is installed', () => {
+    const folder = join(scratch, 'project')
+    const program = join(folder, 'dist/bench-build/bench/life.js')
+    const { stdout, stderr, status } = spawnSync(
+      process.execPath,
+      [program, '--tiny', '--work', scratch],
+      { encoding: 'utf8', cwd: folder },
+    )
+    expect(status, stderr).toBe(0)
+    const hasRestic = findTools(new Set(['restic']), '').length > 0
+    const expected = (Object.keys(ROW_TITLES) as LifeRow[]).flatMap((row) => [
+      `${ROW_TITLES[row]}: cairn`,
+      ...(hasRestic && row !== 'before' && row !== 'after' ? [`${ROW_TITLES[row]}: restic`] : []),
+    ])
+    const table = readTable(stdout)
+    expect(table.map(({ name }) => name)).toEqual(expected)
+    for (const { name, cells } of table) {
+      expect(Number(cells[2]), name).toBeGreaterThan(0)
+      if (hasGnuTime()) expect(Number(cells[4]), name).toBeGreaterThan(0)
+      expect(Number(cells[5]), name).toBeGreaterThan(0)
+    }
+    const sizeAt = (title: string) =>
+      Number(table.find(({ name }) => name === `${title}: cairn`)?.cells[5])
+    expect(sizeAt(ROW_TITLES.prune)).toBeLessThan(sizeAt(ROW_TITLES.open))
+    expect(sizeAt(ROW_TITLES.after)).toBeGreaterThan(sizeAt(ROW_TITLES.before))
   })
 })
 
