@@ -6,7 +6,7 @@ import { type DiffOptions, type DiffReport, diffTrees } from '../engine/diff/dif
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { RepositoryAccess } from './access.ts'
 import { directoryAt, withBlobs } from './list-tree.ts'
-import { findSnapshot } from './snapshots.ts'
+import { findTwoSnapshots } from './snapshots.ts'
 
 export type { DiffReport }
 
@@ -23,8 +23,7 @@ export async function runDiff(access: RepositoryAccess, request: DiffRequest): P
   const { filter, references, metadata } = request
   const { signal } = access
   const repository = await access.open()
-  const first = await findSnapshot(repository, references[0], { filter, signal })
-  const second = await findSnapshot(repository, references[1], { filter, signal })
+  const [first, second] = await findTwoSnapshots(repository, references, { filter, signal })
   return await withBlobs(access, repository, async (blobs) => {
     const before = await directoryAt(blobs, first, signal)
     const after = await directoryAt(blobs, second, signal)

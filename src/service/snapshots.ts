@@ -217,33 +217,65 @@ export interface FoundSnapshot {
   readonly distance: string | undefined
 }
 
+export interface FindQuery {
+  readonly filter?: SnapshotFilter
+  readonly at?: string | undefined
+  readonly atMode?: AtMode | undefined
+  readonly signal: AbortSignal
+}
+
 /** Finds the one snapshot that is meant. Throws CAIRN_FAILED if there is none, or several. */
 export async function findSnapshot(
   repository: Repository,
   text: string,
-  query: {
-    readonly filter?: SnapshotFilter
-    readonly at?: string | undefined
-    readonly atMode?: AtMode | undefined
-    readonly signal: AbortSignal
-  },
+  query: FindQuery,
 ): Promise<FoundSnapshot> {
-  const damaged: string[] = []
+  return chooseSnapshot(await loadCandidates(repository, query.signal), text, query)
+}
+
+/** As `findSnapshot`, for two in one look at the repository. */
+export async function findTwoSnapshots(
+  repository: Repository,
+  [first, second]: readonly [string, string],
+  query: FindQuery,
+): Promise<readonly [FoundSnapshot, FoundSnapshot]> {
+  const loaded = await loadCandidates(repository, query.signal)
+  return [chooseSnapshot(loaded, first, query), chooseSnapshot(loaded, second, query)]
+}
+
+interface LoadedCandidates {
+  readonly candidates: readonly Candidate<Snapshot>[]
+  readonly damagedCount: number
+  readonly nowNs: bigint
+}
+
+async function loadCandidates(
+  repository: Repository,
+  signal: AbortSignal,
+): Promise<LoadedCandidates> {
+  let damagedCount = 0
   const snapshots = await repository.snapshots({
-    signal: query.signal,
+    signal,
     onDamage: ({ name, error }) => {
-      damaged.push(name)
+      damagedCount++
       repository.warn(`snapshots/${shortId(name)} is damaged and left out: ${errorChain(error)}`)
     },
   })
-  const candidates = snapshots.map(candidateOf)
   const nowNs = repository.clock.wallNs()
+  return { candidates: snapshots.map(candidateOf), damagedCount, nowNs }
+}
+
+function chooseSnapshot(
+  { candidates, damagedCount, nowNs }: LoadedCandidates,
+  text: string,
+  query: FindQuery,
+): FoundSnapshot {
   const reference = parseSnapshotReference(query.at === undefined ? text : `@${query.at}`, nowNs)
   // Whichever is the latest of what is left may not be the latest that was made.
-  if (damaged.length > 0 && reference.kind !== 'id') {
+  if (damagedCount > 0 && reference.kind !== 'id') {
     throw new CairnError(
       'CAIRN_CORRUPT',
-      `cannot tell which snapshot '${text}' is: ${damaged.length} of them are damaged; name one by its id`,
+      `cannot tell which snapshot '${text}' is: ${damagedCount} of them are damaged; name one by its id`,
     )
   }
   const chosen = resolveSnapshotReference(reference, candidates, {
