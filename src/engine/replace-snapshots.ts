@@ -10,7 +10,7 @@ import { type FileName, idBytes, shortId } from '../base/ids.ts'
 import type { SnapshotContent } from '../format/snapshot.ts'
 import type { Time } from '../format/tree.ts'
 import type { Repository } from '../repository/repository.ts'
-import { type FilelessSnapshot, saveSnapshot, type Snapshot } from '../repository/snapshots.ts'
+import { type FilelessSnapshot, saveSnapshots, type Snapshot } from '../repository/snapshots.ts'
 import {
   forgetSnapshots,
   forgottenSnapshots,
@@ -63,23 +63,13 @@ export async function replaceSnapshots(
 ): Promise<Replaced[] | undefined> {
   const { signal, keepOld } = options
   const operation = signal === undefined ? {} : { signal }
-  const seen = seenStateOf(view)
-  const snapshots = [...seen.snapshots]
-  const done: Replaced[] = []
   state.hasUnconfirmed = replacements.length > 0
-  for (const { old, content, time } of replacements) {
-    const { partial } = old.envelope
-    const snapshot = await saveSnapshot(
-      repository,
-      time,
-      content,
-      { ...seen, snapshots },
-      { partial, ...operation },
-    )
-    snapshots.push(snapshot)
-    done.push({ old, snapshot })
-  }
-  await repository.backend.flush(operation)
+  const items = replacements.map((one) => ({ ...one, partial: one.old.envelope.partial }))
+  const saved = await saveSnapshots(repository, items, seenStateOf(view), operation)
+  const done = replacements.flatMap(({ old }, i): Replaced[] => {
+    const snapshot = saved[i]
+    return snapshot === undefined ? [] : [{ old, snapshot }]
+  })
   const lost = await lostPacks(repository, options.relied, { signal })
   // An old one that somebody else has forgotten kept nothing from a prune since then.
   const forgotten = forgottenSnapshots(await repository.tombstones(operation))
@@ -95,8 +85,8 @@ export async function replaceSnapshots(
     )
   }
   if (!keepOld) {
-    const items = done.map(({ old, snapshot }) => ({ snapshot: old, replacement: snapshot.id }))
-    await forgetSnapshots(repository, items, operation)
+    const replaced = done.map(({ old, snapshot }) => ({ snapshot: old, replacement: snapshot.id }))
+    await forgetSnapshots(repository, replaced, operation)
   }
   state.hasUnconfirmed = false
   return done

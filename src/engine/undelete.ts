@@ -12,7 +12,7 @@ import type { History, Repository } from '../repository/repository.ts'
 import {
   decodeForgotten,
   type FilelessSnapshot,
-  saveSnapshot,
+  saveSnapshots,
   type Snapshot,
 } from '../repository/snapshots.ts'
 import { forgetSnapshots, forgottenSnapshots } from '../repository/tombstones.ts'
@@ -144,24 +144,19 @@ async function writeAgain(
   signal: AbortSignal | undefined,
 ): Promise<Undeleted[]> {
   const operation = signal === undefined ? {} : { signal }
-  const seen = seenStateOf(view)
-  const snapshots = [...seen.snapshots]
-  const written: Undeleted[] = []
-  state.hasUnconfirmed = true
-  for (const forgotten of chosen) {
+  const items = chosen.flatMap((forgotten) => {
     const { content, envelope } = forgotten
-    if (content === undefined) continue
-    const snapshot = await saveSnapshot(
-      repository,
-      envelope.time,
-      { ...content, original: originalOf(forgotten) },
-      { ...seen, snapshots },
-      { partial: envelope.partial, ...operation },
-    )
-    snapshots.push(snapshot)
-    written.push({ forgotten, snapshot })
-  }
-  await repository.backend.flush(operation)
+    if (content === undefined) return []
+    const { time, partial } = envelope
+    const original = originalOf(forgotten)
+    return [{ forgotten, time, partial, content: { ...content, original } }]
+  })
+  state.hasUnconfirmed = true
+  const saved = await saveSnapshots(repository, items, seenStateOf(view), operation)
+  const written: Undeleted[] = items.flatMap(({ forgotten }, i) => {
+    const snapshot = saved[i]
+    return snapshot === undefined ? [] : [{ forgotten, snapshot }]
+  })
   const lost = await lostPacks(repository, relied, { signal, phase: 'sweep' })
   if (lost.length > 0) {
     await forgetSnapshots(repository, written, operation)

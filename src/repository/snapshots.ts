@@ -209,3 +209,28 @@ export async function saveSnapshot(
     content,
   }
 }
+
+export interface NewSnapshot {
+  readonly time: Time
+  readonly content: SnapshotContent
+  readonly partial: boolean
+}
+
+/**
+ * Saves several, durably. Each names the one before it, which is durable by then: a power cut must not
+ * leave one that names another that is gone, for that is how a loss shows.
+ */
+export async function saveSnapshots(
+  repository: Repository,
+  items: readonly NewSnapshot[],
+  seen: SeenState,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Snapshot[]> {
+  const saved: Snapshot[] = []
+  for (const { time, content, partial } of items) {
+    const state = { ...seen, snapshots: [...seen.snapshots, ...saved] }
+    saved.push(await saveSnapshot(repository, time, content, state, { partial, ...options }))
+    await repository.backend.flush(options)
+  }
+  return saved
+}

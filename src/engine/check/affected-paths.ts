@@ -18,7 +18,7 @@ import {
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { isDamage } from './check-context.ts'
-import { type IdTable, NodeMemo } from './id-table.ts'
+import { type IdTable, NodeMemo } from '../id-table.ts'
 import { pathOf, type Place, ROOT } from './tree-walk.ts'
 
 const PATHS_MAX = 100

@@ -26,7 +26,7 @@ import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { FilelessSnapshot } from '../../repository/snapshots.ts'
 import { type CheckContext, readTwice } from './check-context.ts'
 import { decoded } from './check-objects.ts'
-import { IdTable, NodeMemo } from './id-table.ts'
+import { IdTable, NodeMemo } from '../id-table.ts'
 
 /** A directory on the way down: its path is made only when something is wrong. */
 export interface Place {

@@ -13,7 +13,7 @@ import {
 } from '../../format/tree.ts'
 import { CairnError } from '../../base/errors.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
-import { IdTable } from '../check/id-table.ts'
+import { IdTable } from '../id-table.ts'
 
 /** Blobs with their lengths. */
 class BlobSet {

@@ -12,7 +12,7 @@ import {
   type TreeEntry,
 } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
-import { IdTable } from '../check/id-table.ts'
+import { IdTable } from '../id-table.ts'
 import type { SearchGoal } from './tree-search.ts'
 
 export interface FoundObject {

@@ -11,7 +11,7 @@ import { LIMIT } from '../../format/constants.ts'
 import { ENTRY_TYPE, type NodeRoot, type TreeEntry } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import { DirectoryCursor } from '../../repository/directory-cursor.ts'
-import { IdTable } from '../check/id-table.ts'
+import { IdTable } from '../id-table.ts'
 
 const KEPT_HITS_MAX = 200_000
 

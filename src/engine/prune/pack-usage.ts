@@ -14,7 +14,7 @@ import type { DirectorySegment, PackDirectory } from '../../format/directory.ts'
 import type { IndexedPack } from '../../format/index-file.ts'
 import { segmentBodyBytes } from '../../format/segment.ts'
 import { idsOf } from '../../pipeline/index/memory-index.ts'
-import type { IdTable } from '../check/id-table.ts'
+import type { IdTable } from '../id-table.ts'
 import type { ListedPack } from './pack-inventory.ts'
 
 export interface PackUsage {

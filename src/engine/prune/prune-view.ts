@@ -147,6 +147,7 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
     blobs: new BlobReader(repository, inventory.index, TREE_CACHE_BYTES),
     yield: () => environment.yield(),
     ...operation,
+    consequence: 'nothing was removed',
     onMissing: (_snapshot, message) => listener.onNotice?.(message),
   })
   listener.onPhase?.('snapshots')

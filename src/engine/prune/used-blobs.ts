@@ -1,7 +1,7 @@
 /**
  * Which blobs snapshots need. Each tree node is read once, however many snapshots share it; nodes
  * are read several at a time, because a storage answers slowly. A node that cannot be read ends the
- * prune: what is below it is not known.
+ * walk: what is below it is not known.
  */
 
 import { CairnError, errorChain, isCairnError, throwIfAborted } from '../../base/errors.ts'
@@ -20,7 +20,7 @@ import {
 import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
-import { IdTable } from '../check/id-table.ts'
+import { IdTable } from '../id-table.ts'
 
 const READS_AT_ONCE = 8
 
@@ -36,6 +36,8 @@ export interface UsedWalkParts {
   readonly blobs: BlobReader
   readonly yield: () => Promise<void>
   readonly signal?: AbortSignal
+  /** What follows when it cannot be told what a snapshot needs. */
+  readonly consequence: string
   /** Something missing that only an unconfirmed snapshot needs. */
   readonly onMissing: (snapshot: SnapshotId, message: string) => void
 }
@@ -86,7 +88,7 @@ export class UsedBlobs {
     if (content === undefined) {
       throw new CairnError(
         'CAIRN_CORRUPT',
-        `cannot read snapshot ${shortId(id)}; nothing was removed`,
+        `cannot read snapshot ${shortId(id)}, so ${this.#parts.consequence}`,
       )
     }
     this.#tasks = []
@@ -141,7 +143,7 @@ export class UsedBlobs {
     const snapshot = shortId(this.#snapshot?.id ?? '')
     return new CairnError(
       'CAIRN_CORRUPT',
-      `cannot tell what snapshot ${snapshot} needs, so nothing was removed: ${errorChain(cause)}; ` +
+      `cannot tell what snapshot ${snapshot} needs, so ${this.#parts.consequence}: ${errorChain(cause)}; ` +
         "run 'cairn check', then 'cairn repair index' or 'cairn repair snapshots'",
       { cause },
     )

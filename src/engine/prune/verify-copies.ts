@@ -4,7 +4,7 @@
  */
 
 import { shortId, type FileName } from '../../base/ids.ts'
-import type { IdTable } from '../check/id-table.ts'
+import type { IdTable } from '../id-table.ts'
 import type { Choice } from './choose-packs.ts'
 import type { PackUsage, Usage } from './pack-usage.ts'
 import type { PruneContext } from './prune-options.ts'

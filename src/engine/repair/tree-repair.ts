@@ -10,7 +10,7 @@ import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import { readChunkList, readDirectory } from '../../repository/tree-reader.ts'
 import type { ChunkListWriter, TreeWriter } from '../../repository/tree-writer.ts'
-import { NodeMemo } from '../check/id-table.ts'
+import { NodeMemo } from '../id-table.ts'
 import { damagedName, fitsInline, mendedFile, withHoles } from './damaged-entry.ts'
 
 export interface TreeRepairParts {

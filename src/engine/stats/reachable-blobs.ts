@@ -13,7 +13,7 @@ import {
   type TreeEntry,
 } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
-import { IdTable } from '../check/id-table.ts'
+import { IdTable } from '../id-table.ts'
 
 export class ReachableBlobs {
   readonly #blobs: BlobReader

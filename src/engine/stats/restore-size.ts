@@ -8,7 +8,7 @@ import { LIMIT } from '../../format/constants.ts'
 import { ENTRY_TYPE, type NodeRoot } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import { readDirectory } from '../../repository/tree-reader.ts'
-import { IdTable } from '../check/id-table.ts'
+import { IdTable } from '../id-table.ts'
 import type { FileTotals } from './totals.ts'
 
 /** A directory with all below it. */

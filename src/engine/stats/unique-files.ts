@@ -20,7 +20,7 @@ import {
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import { readReferences } from '../../repository/file-reader.ts'
 import { readDirectory } from '../../repository/tree-reader.ts'
-import { IdTable } from '../check/id-table.ts'
+import { IdTable } from '../id-table.ts'
 import type { BlobTotals, FileTotals } from './totals.ts'
 
 /** True if the id was not there. */

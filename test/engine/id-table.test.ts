@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { IdTable, NodeMemo } from '../../../src/engine/check/id-table.ts'
+import { IdTable, NodeMemo } from '../../src/engine/id-table.ts'
 
 const id = fc.uint8Array({ minLength: 32, maxLength: 32 })
 /** Few different ids, which differ in one byte: many collide. */

@@ -3,7 +3,7 @@
  * times that. Each id gets a number, in the order of their coming.
  */
 
-import { ID_BYTES } from '../../base/ids.ts'
+import { ID_BYTES } from '../base/ids.ts'
 
 const CAPACITY_MIN = 64
 const ID_WORDS = ID_BYTES / 4
