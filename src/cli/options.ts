@@ -84,6 +84,29 @@ export const GLOBAL_OPTIONS = {
   help: flag('show this help', { short: 'h' }),
 } as const
 
+/** Another repository, beside the one that the global options name. */
+export const FROM_OPTIONS = {
+  'from-repo': nonEmpty('where the other repository is', 'repository', {
+    readElsewhere: 'CAIRN_FROM_REPOSITORY',
+  }),
+  'from-repository-file': nonEmpty('file that says where the other repository is', 'file', {
+    readElsewhere: 'CAIRN_FROM_REPOSITORY_FILE',
+  }),
+  'from-password-file': nonEmpty('file to read its password from', 'file', {
+    readElsewhere: 'CAIRN_FROM_PASSWORD_FILE',
+  }),
+  'from-password-command': nonEmpty('command that prints its password', 'command', {
+    readElsewhere: 'CAIRN_FROM_PASSWORD_COMMAND',
+  }),
+  'from-key-file': nonEmpty('file with a raw key of it', 'file', {
+    readElsewhere: 'CAIRN_FROM_KEY_FILE',
+  }),
+  'from-insecure-no-password': flag('it has the empty password'),
+  'from-key-hint': nonEmpty('id of its key to try first', 'key', {
+    environment: 'CAIRN_FROM_KEY_HINT',
+  }),
+} as const
+
 /** `a,b` is both; `''` is having none. */
 function splitTags(values: readonly string[]): readonly (readonly string[])[] {
   return values.map((value) => value.split(',').map((tag) => tag.trim()))

@@ -91,6 +91,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/completion.ts'),
   ),
   command(
+    'copy',
+    'copy snapshots from another repository',
+    async () => (await import('./options/copy.ts')).COPY,
+    () => import('./commands/copy.ts'),
+  ),
+  command(
     'diff',
     'show what differs between two snapshots',
     async () => (await import('./options/diff.ts')).DIFF,

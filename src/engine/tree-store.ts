@@ -10,7 +10,7 @@ import { MetadataWriter } from '../repository/metadata-writer.ts'
 import { type OpenedIndex, openIndex } from '../repository/open-index.ts'
 import { PackStore } from '../repository/pack-store.ts'
 import type { Repository } from '../repository/repository.ts'
-import { TreeWriter } from '../repository/tree-writer.ts'
+import { ChunkListWriter, TreeWriter } from '../repository/tree-writer.ts'
 import { PackHandles } from './backup/pack-handles.ts'
 
 const LEVEL = 3
@@ -81,17 +81,33 @@ export class TreeStore {
     return new TreeStore(options, opened)
   }
 
-  /** A writer of one directory. Resolves once there is room for it. */
-  async newTree(): Promise<TreeWriter> {
+  /** Resolves once there is room for more. */
+  async ready(): Promise<void> {
     await this.#store.ready()
     this.#claims.grow()
+  }
+
+  /** A writer of one directory. Resolves once there is room for it. */
+  async newTree(): Promise<TreeWriter> {
+    await this.ready()
     return new TreeWriter((type, bytes) => this.#metadata.save(type, bytes), this.#splitHash)
+  }
+
+  /** A writer of one chunk list. Resolves once there is room for it. */
+  async newList(): Promise<ChunkListWriter> {
+    await this.ready()
+    return new ChunkListWriter((type, bytes) => this.#metadata.save(type, bytes))
   }
 
   /** Packs that the new trees rest on, as far as they were written here. */
   get relied(): Set<FileName> {
     const names = [...this.#handles.used].map((handle) => this.#handles.nameOf(handle))
     return new Set(names.filter((name) => name !== undefined))
+  }
+
+  /** Bytes of packs that were written. */
+  get bytesWritten(): number {
+    return this.#store.storedBytes.metadata
   }
 
   /** Returns once all that was written is durable and named by index files. */

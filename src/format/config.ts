@@ -200,6 +200,14 @@ export interface ChunkerSettings {
   readonly maxBytes: number
 }
 
+/** 32 bytes each, as FORMAT.md 4 has them. */
+export interface SharedIdKeys {
+  readonly data: Uint8Array
+  readonly metadata: Uint8Array
+  readonly chunker: Uint8Array
+  readonly split: Uint8Array
+}
+
 /** What the box of a config holds. */
 export interface ConfigBox {
   readonly authors: readonly Author[]
@@ -212,6 +220,8 @@ export interface ConfigBox {
   readonly aead: number
   /** None by default. */
   readonly owners?: readonly SlotOwner[]
+  /** Taken from another repository; by default they follow from this one's keys. */
+  readonly idKeys?: SharedIdKeys
 }
 
 export interface DecodedConfigBox extends ConfigBox {
@@ -221,7 +231,7 @@ export interface DecodedConfigBox extends ConfigBox {
 export function encodeConfigBox(box: ConfigBox): Uint8Array {
   const out = new CborWriter(512)
   const owners = box.owners ?? []
-  out.map(owners.length === 0 ? 8 : 9)
+  out.map(8 + Number(owners.length > 0) + Number(box.idKeys !== undefined))
   out.integer(0)
   out.array(box.authors.length)
   for (const author of box.authors) {
@@ -259,6 +269,12 @@ export function encodeConfigBox(box: ConfigBox): Uint8Array {
       out.bytes(author)
     }
   }
+  if (box.idKeys !== undefined) {
+    const { data, metadata, chunker, split } = box.idKeys
+    out.integer(9)
+    out.array(4)
+    for (const key of [data, metadata, chunker, split]) out.bytes(key)
+  }
   return out.finish()
 }
 
@@ -267,6 +283,7 @@ export function decodeConfigBox(bytes: Uint8Array): DecodedConfigBox {
   let authors: Author[] = []
   let owners: SlotOwner[] = []
   let chunker: ChunkerSettings | undefined
+  let idKeys: SharedIdKeys | undefined
   const numbers = new Map<number, number>()
   reader.map((key) => {
     if (key === 0) authors = Array.from({ length: reader.array() }, () => readAuthor(reader))
@@ -280,6 +297,7 @@ export function decodeConfigBox(bytes: Uint8Array): DecodedConfigBox {
       }
     } else if (key >= 2 && key <= 7) numbers.set(key, reader.unsigned())
     else if (key === 8) owners = Array.from({ length: reader.array() }, () => readOwner(reader))
+    else if (key === 9) idKeys = readIdKeys(reader)
     else if (key < 0) reader.fail('it needs a newer version of cairn')
     else reader.skip()
   })
@@ -296,7 +314,14 @@ export function decodeConfigBox(bytes: Uint8Array): DecodedConfigBox {
     dedupTrust: number(6),
     aead: number(7),
     owners,
+    ...(idKeys === undefined ? {} : { idKeys }),
   }
+}
+
+function readIdKeys(reader: CborReader): SharedIdKeys {
+  reader.array(4)
+  const key = () => new Uint8Array(reader.bytes(ID_BYTES, ID_BYTES))
+  return { data: key(), metadata: key(), chunker: key(), split: key() }
 }
 
 function readOwner(reader: CborReader): SlotOwner {

@@ -70,8 +70,18 @@ export interface SnapshotContent {
   readonly uid: number
   readonly gid: number
   readonly system: readonly [os: string, architecture: string]
-  /** Of what was re-tagged or rewritten: keeps its retention group. */
+  /** The snapshot of another repository that this is a copy of. */
+  readonly importedFrom?: ImportedFrom
+  /** Of what was re-tagged, rewritten or copied: keeps its retention group. */
   readonly original?: { readonly id: Uint8Array; readonly author: Uint8Array }
+}
+
+export interface ImportedFrom {
+  readonly tool: string
+  /** As the tool names it: for cairn the 32 hex digits of the repository. */
+  readonly repository: string
+  /** For cairn the 64 hex digits of the snapshot. */
+  readonly id: string
 }
 
 function writeList<T>(out: CborWriter, items: readonly T[], write: (item: T) => void): void {
@@ -193,6 +203,7 @@ export function encodeSnapshotContent(content: SnapshotContent): Uint8Array {
   const out = new CborWriter(1024)
   let count = 15
   if (content.parent !== undefined) count++
+  if (content.importedFrom !== undefined) count++
   if (content.original !== undefined) count++
   out.map(count)
   out.integer(0)
@@ -240,6 +251,11 @@ function writeContentTail(out: CborWriter, content: SnapshotContent): void {
   out.integer(content.gid)
   out.integer(15)
   writeList(out, content.system, (text) => out.text(text))
+  if (content.importedFrom !== undefined) {
+    const { tool, repository, id } = content.importedFrom
+    out.integer(17)
+    writeList(out, [tool, repository, id], (text) => out.text(text))
+  }
   if (content.original !== undefined) {
     out.integer(18)
     out.array(2)
@@ -281,6 +297,9 @@ export function decodeSnapshotContent(bytes: Uint8Array): SnapshotContent {
     } else if (key === 15) {
       reader.array(2)
       draft.system = [reader.text(), reader.text()]
+    } else if (key === 17) {
+      reader.array(3)
+      draft.importedFrom = { tool: reader.text(), repository: reader.text(), id: reader.text() }
     } else if (key === 18) {
       reader.array(2)
       draft.original = { id: reader.bytes(ID_BYTES, ID_BYTES), author: reader.bytes(8, 8) }

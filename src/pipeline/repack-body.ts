@@ -4,7 +4,7 @@
  * to a pack, so nothing is copied as it lies there.
  */
 
-import { byteStringOf, equalBytes } from '../base/bytes.ts'
+import { byteStringOf, concat, equalBytes } from '../base/bytes.ts'
 import { errorChain, isCairnError } from '../base/errors.ts'
 import { ID_BYTES } from '../base/ids.ts'
 import { loadZstd } from '../compression/zstd.ts'
@@ -18,7 +18,9 @@ import {
 } from '../format/constants.ts'
 import { type DirectorySegment, PackDirectory } from '../format/directory.ts'
 import { segmentBodyBytes, segmentKindOf } from '../format/segment.ts'
-import { BlobIdentifier, type WriteKeys } from './keys.ts'
+import type { BlobLookup, IndexShare } from './index/blob-index.ts'
+import { openLookup } from './index/open-lookup.ts'
+import { type BlobIdKeys, BlobIdentifier, type WriteKeys } from './keys.ts'
 import { hashOf } from './pack-body.ts'
 import { type PackContents, contentsOfBytes, PackFileReader } from './pack-contents.ts'
 import { AeadSet, type PackKey } from './pack-seal.ts'
@@ -32,6 +34,15 @@ export interface RepackInit {
   readonly packBytesTargets: { readonly data: number; readonly metadata: number }
   /** [0] the last pack handle given out. */
   readonly control: SharedArrayBuffer
+  /** Where packs of another repository are read. */
+  readonly foreign?: ForeignPacks
+}
+
+export interface ForeignPacks {
+  /** What ids are made with there. */
+  readonly idKeys: BlobIdKeys
+  /** What is here already, and is not stored again. */
+  readonly there: IndexShare
 }
 
 /** Which blobs of a pack are wanted: one byte each, in the order of its directory. */
@@ -60,19 +71,30 @@ export interface RepackResult {
   readonly damaged: Uint32Array
   readonly blobCount: number
   readonly plainBytes: number
+  /** What came from another repository: */
+  readonly foreign: ForeignResult | undefined
+}
+
+export interface ForeignResult {
+  /** The ids here of the wanted blobs, in their order; zeros for those that are damaged. */
+  readonly ids: Uint8Array
+  /** Numbers of packs of the index that have some of them. */
+  readonly packNumbers: readonly number[]
 }
 
 export type RepackNote = { readonly kind: 'pack'; readonly pack: SealedPack }
 export type RepackReply = { readonly kind: 'buffer'; readonly buffer: ArrayBuffer }
 
 const PROBLEMS_MAX = 5
+const NO_ID = new Uint8Array(ID_BYTES)
 
 export async function createRepackBody(
   init: RepackInit,
   host: BodyHost,
 ): Promise<WorkBody<RepackJob, RepackResult>> {
   await prepareBlake3()
-  return new RepackBody(init, host)
+  const there = init.foreign === undefined ? undefined : await openLookup(init.foreign.there)
+  return new RepackBody(init, host, there)
 }
 
 class RepackBody implements WorkBody<RepackJob, RepackResult> {
@@ -84,16 +106,23 @@ class RepackBody implements WorkBody<RepackJob, RepackResult> {
   readonly #writers = new Map<SegmentKind, PackWriter>()
   readonly #buffers: ArrayBuffer[] = []
   readonly #id = Buffer.allocUnsafeSlow(ID_BYTES)
+  readonly #there: BlobLookup | undefined
+  readonly #newIdentifier: BlobIdentifier
 
-  constructor(init: RepackInit, host: BodyHost) {
+  constructor(init: RepackInit, host: BodyHost, there: BlobLookup | undefined) {
     this.#init = init
     this.#host = host
+    this.#there = there
     this.#files = new PackFileReader(host.environment.source)
-    this.#identifier = new BlobIdentifier(init.keys.idKeys, loadBlake3())
+    this.#newIdentifier = new BlobIdentifier(init.keys.idKeys, loadBlake3())
+    this.#identifier =
+      init.foreign === undefined
+        ? this.#newIdentifier
+        : new BlobIdentifier(init.foreign.idKeys, loadBlake3())
   }
 
   run(job: RepackJob): RepackResult {
-    const tally = new Tally()
+    const tally = new Tally(this.#there !== undefined)
     if (job.kind === 'finish') {
       for (const writer of this.#writers.values()) writer.finish()
       return tally.finish()
@@ -148,10 +177,21 @@ class RepackBody implements WorkBody<RepackJob, RepackResult> {
         tally.addDamaged(blob, plain === undefined ? undefined : segment.offset)
         continue
       }
-      if (job.kind === 'copy') this.#writer(type).add(type, this.#id, bytes)
+      if (job.kind === 'copy') this.#copy(type, bytes, tally)
       tally.blobCount++
       tally.plainBytes += length
     }
+  }
+
+  /** `#id` is the blob's where it was read. */
+  #copy(type: BlobType, bytes: Uint8Array, tally: Tally): void {
+    if (this.#there !== undefined) {
+      this.#newIdentifier.id(type, bytes, this.#id)
+      const packNumber = this.#there.findPack(this.#id)
+      tally.addForeign(this.#id, packNumber)
+      if (packNumber >= 0) return
+    }
+    this.#writer(type).add(type, this.#id, bytes)
   }
 
   #open(
@@ -219,7 +259,9 @@ class RepackBody implements WorkBody<RepackJob, RepackResult> {
     this.#buffers.push((note as RepackReply).buffer)
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await this.#there?.close()
+  }
 }
 
 interface SegmentPlace {
@@ -232,8 +274,15 @@ interface SegmentPlace {
 class Tally {
   readonly #problems: string[] = []
   readonly #damaged: number[] = []
+  readonly #isForeign: boolean
+  readonly #ids: Uint8Array[] = []
+  readonly #packNumbers = new Set<number>()
   blobCount = 0
   plainBytes = 0
+
+  constructor(isForeign: boolean) {
+    this.#isForeign = isForeign
+  }
 
   addProblem(problem: string): void {
     if (this.#problems.length < PROBLEMS_MAX) this.#problems.push(problem)
@@ -241,8 +290,14 @@ class Tally {
 
   addDamaged(blob: number, segmentOffset: number | undefined): void {
     this.#damaged.push(blob)
+    if (this.#isForeign) this.#ids.push(NO_ID)
     if (segmentOffset === undefined) return
     this.addProblem(`segment at byte ${segmentOffset}: a blob does not have its id`)
+  }
+
+  addForeign(id: Uint8Array, packNumber: number): void {
+    this.#ids.push(Uint8Array.from(id))
+    if (packNumber >= 0) this.#packNumbers.add(packNumber)
   }
 
   finish(unreadable?: string): RepackResult {
@@ -252,6 +307,9 @@ class Tally {
       damaged: Uint32Array.from(this.#damaged),
       blobCount: this.blobCount,
       plainBytes: this.plainBytes,
+      foreign: this.#isForeign
+        ? { ids: concat(...this.#ids), packNumbers: [...this.#packNumbers] }
+        : undefined,
     }
   }
 }

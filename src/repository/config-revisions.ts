@@ -92,6 +92,12 @@ function openBox(config: DecodedConfig, keyring: Keyring): DecodedConfigBox {
   return decodeConfigBox(plain)
 }
 
+/** What a revision says, and the keys with which ids are made where it says so. */
+function withBox(config: DecodedConfig, keyring: Keyring): Pick<Revision, 'box' | 'keyring'> {
+  const box = openBox(config, keyring)
+  return { box, keyring: box.idKeys === undefined ? keyring : { ...keyring, ids: box.idKeys } }
+}
+
 /**
  * The revisions that a slot vouches for, the one in force first: highest revision, then smallest
  * name. What it does not vouch for is told and left out.
@@ -109,7 +115,7 @@ export function validRevisions(
     if (typeof keyring === 'string') warn(`config ${shortId(name)} is not in force: ${keyring}`)
     else if (!isConfigSigned(config, keyring))
       warn(`config ${shortId(name)} is not in force: its signature is not valid`)
-    else valid.push({ name, config, keyring, box: openBox(config, keyring) })
+    else valid.push({ name, config, ...withBox(config, keyring) })
   }
   valid.sort((a, b) => b.config.revision - a.config.revision || (a.name < b.name ? -1 : 1))
   if (valid[0] !== undefined && valid[0].config.revision === valid[1]?.config.revision) {

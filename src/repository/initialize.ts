@@ -15,6 +15,7 @@ import {
   encodeConfig,
   encodeConfigBox,
   encodeConfigLine,
+  type SharedIdKeys,
 } from '../format/config.ts'
 import { AEAD_CHACHA20_POLY1305, PADDING } from '../format/constants.ts'
 import type { SlotPayload } from '../format/slot.ts'
@@ -52,6 +53,8 @@ export interface CreateOptions {
   readonly secret: Secret
   readonly label: string
   readonly chunker?: ChunkerSettings
+  /** Those of another repository, so that both cut alike and give equal blobs equal ids. */
+  readonly idKeys?: SharedIdKeys
   readonly dataPackBytes?: number
   readonly aead?: number
   readonly scryptCost?: ScryptCost
@@ -212,6 +215,7 @@ function firstConfig(
     dedupTrust: 0,
     aead: options.aead ?? AEAD_CHACHA20_POLY1305,
     owners: [{ slot: slotName, author: authorIdOf(keyring.author.publicKey) }],
+    ...(options.idKeys === undefined ? {} : { idKeys: options.idKeys }),
   }
   const epochs = [{ epoch, sealPublic, adminPublic, check }]
   return sealConfig({ ...head, epochs, slots: [slotName] }, box, keyring, parts.random)

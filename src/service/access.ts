@@ -80,6 +80,52 @@ export async function openAccess(
   return Object.assign(await openLocalAccess(args, context, seams), { seams })
 }
 
+/** The other repository of a command with two, as the command line has it. */
+export interface FromArguments {
+  readonly fromRepo: string | undefined
+  readonly fromRepositoryFile: string | undefined
+  readonly fromPasswordFile: string | undefined
+  readonly fromPasswordCommand: string | undefined
+  readonly fromKeyFile: string | undefined
+  readonly fromKeyHint: string | undefined
+  readonly fromInsecureNoPassword: boolean
+}
+
+/** How the arguments are spelled, for messages, and where else they may come from. */
+interface Spelling {
+  readonly environmentPrefix?: string
+  readonly optionPrefix?: string
+  readonly promptMessage?: string
+}
+
+const FROM_SPELLING: Spelling = {
+  environmentPrefix: 'CAIRN_FROM_',
+  optionPrefix: '--from-',
+  promptMessage: 'enter password for source repository:',
+}
+
+/** Opens the repository that another is copied from. It has no cache: it is read from end to end. */
+export async function openFromAccess(
+  args: FromArguments,
+  context: AccessContext,
+): Promise<RepositoryAccess> {
+  const seams = { clock: nodeClock(), random: nodeRandomness(), process: nodeProcess() }
+  const from: AccessArguments = {
+    repo: args.fromRepo,
+    repositoryFile: args.fromRepositoryFile,
+    passwordFile: args.fromPasswordFile,
+    passwordCommand: args.fromPasswordCommand,
+    keyFile: args.fromKeyFile,
+    keyHint: args.fromKeyHint,
+    insecureNoPassword: args.fromInsecureNoPassword,
+    expectHead: undefined,
+    cacheDir: undefined,
+    noCache: true,
+    cleanupCache: false,
+  }
+  return await openLocalAccess(from, context, seams, FROM_SPELLING)
+}
+
 export async function openRepositoryAccess(
   args: AccessArguments,
   context: AccessContext,
@@ -94,15 +140,26 @@ async function openLocalAccess(
   args: AccessArguments,
   context: AccessContext,
   seams: OpeningSeams,
+  spelling: Spelling = {},
 ): Promise<LocalAccess> {
   const location = findLocation({
     repo: args.repo,
     repositoryFile: args.repositoryFile,
     environment: context.environment,
+    ...spelling,
   })
   const path = localRepositoryPath(parseLocation(location))
   const backend = openLocalBackend({ path, clock: seams.clock, random: seams.random })
-  return new LocalAccess(args, context, seams, backend, path)
+  return new LocalAccess({ args, context, seams, spelling, backend, path })
+}
+
+interface LocalAccessParts {
+  readonly args: AccessArguments
+  readonly context: AccessContext
+  readonly seams: OpeningSeams
+  readonly spelling: Spelling
+  readonly backend: Backend
+  readonly path: string
 }
 
 class LocalAccess implements RepositoryAccess {
@@ -112,21 +169,17 @@ class LocalAccess implements RepositoryAccess {
   readonly #args: AccessArguments
   readonly #context: AccessContext
   readonly #seams: OpeningSeams
+  readonly #spelling: Spelling
   #secret: Promise<Secret> | undefined
   #repository: Promise<Repository> | undefined
   #cache: Promise<CacheDirectory | undefined> | undefined
   #memory: RepositoryMemory | undefined
 
-  constructor(
-    args: AccessArguments,
-    context: AccessContext,
-    seams: OpeningSeams,
-    backend: Backend,
-    path: string,
-  ) {
+  constructor({ args, context, seams, spelling, backend, path }: LocalAccessParts) {
     this.#args = args
     this.#context = context
     this.#seams = seams
+    this.#spelling = spelling
     this.backend = backend
     this.path = path
     this.signal = context.signal
@@ -146,6 +199,7 @@ class LocalAccess implements RepositoryAccess {
       passwordCommand,
       insecureNoPassword,
       environment,
+      ...this.#spelling,
       prompt: json ? 'never' : prompt,
       warn: (message) => this.warn(message),
       signal,

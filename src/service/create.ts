@@ -5,6 +5,7 @@ import { CairnError } from '../base/errors.ts'
 import { checkChunkerParameters } from '../chunker/create-chunker.ts'
 import { AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305 } from '../format/constants.ts'
 import { createRepository, hasRepository } from '../repository/initialize.ts'
+import type { Repository } from '../repository/repository.ts'
 import type { Access } from './access.ts'
 
 export interface CreateChoices {
@@ -12,6 +13,8 @@ export interface CreateChoices {
   readonly chunkSize: number | undefined
   readonly cipher: 'chacha20-poly1305' | 'aes-256-gcm' | undefined
   readonly packBytes: number | undefined
+  /** To cut as it cuts, and to give equal chunks equal ids. */
+  readonly like?: Repository
 }
 
 function chunkerOf(averageBytes: number) {
@@ -41,7 +44,8 @@ export async function isCreated(access: Access): Promise<boolean> {
 /** Creates a repository and returns its id. Asks for the secret twice where it has to ask. */
 export async function createAt(access: Access, choices: CreateChoices): Promise<string> {
   const { backend, seams, signal } = access
-  const chunker = choices.chunkSize === undefined ? undefined : chunkerOf(choices.chunkSize)
+  const { like, chunkSize } = choices
+  const chunker = like?.box.chunker ?? (chunkSize === undefined ? undefined : chunkerOf(chunkSize))
   // Before a password is asked for and derived.
   if (await hasRepository(backend, signal)) {
     throw new CairnError(
@@ -56,6 +60,7 @@ export async function createAt(access: Access, choices: CreateChoices): Promise<
       secret: await access.secret('twice'),
       label: `${process.username}@${process.hostname}`,
       ...(chunker === undefined ? {} : { chunker }),
+      ...(like === undefined ? {} : { idKeys: like.keyring.ids }),
       ...(choices.packBytes === undefined ? {} : { dataPackBytes: choices.packBytes }),
       aead: choices.cipher === 'aes-256-gcm' ? AEAD_AES_256_GCM : AEAD_CHACHA20_POLY1305,
       signal,

@@ -85,6 +85,8 @@ export interface LocationSources {
   readonly environment: Environment
   /** `CAIRN_`, or `CAIRN_FROM_` for the repository that is copied from. */
   readonly environmentPrefix?: string
+  /** `--`, or `--from-`. */
+  readonly optionPrefix?: string
 }
 
 /**
@@ -92,18 +94,26 @@ export interface LocationSources {
  * none or two were given.
  */
 export function findLocation(sources: LocationSources): string {
-  const { repo, repositoryFile, environment, environmentPrefix = 'CAIRN_' } = sources
+  const { repo, repositoryFile, environment } = sources
+  const { environmentPrefix = 'CAIRN_', optionPrefix = '--' } = sources
+  const repoOption = `${optionPrefix}repo`
+  const fileOption = `${optionPrefix}repository-file`
   if (repo !== undefined || repositoryFile !== undefined) {
-    return oneOf(repo, repositoryFile, '--repo', '--repository-file')
+    return oneOf(repo, repositoryFile, repoOption, fileOption)
   }
   const locationName = `${environmentPrefix}REPOSITORY`
   const fileName = `${environmentPrefix}REPOSITORY_FILE`
-  return oneOf(
-    environment[locationName] || undefined,
-    environment[fileName] || undefined,
-    locationName,
-    fileName,
-  )
+  const location = environment[locationName] || undefined
+  const file = environment[fileName] || undefined
+  if (location === undefined && file === undefined) {
+    const [what, option] =
+      optionPrefix === '--' ? ['repository', '-r'] : ['other repository', repoOption]
+    throw new CairnError(
+      'CAIRN_USAGE',
+      `no ${what} given: use ${option}, ${fileOption} or ${locationName}`,
+    )
+  }
+  return oneOf(location, file, locationName, fileName)
 }
 
 function oneOf(
@@ -115,14 +125,8 @@ function oneOf(
   if (location !== undefined && file !== undefined) {
     throw new CairnError('CAIRN_USAGE', `${locationName} and ${fileName} exclude each other`)
   }
-  if (location !== undefined) return location
-  if (file !== undefined) {
-    const text = readTextFile(file, 'repository file').trim()
-    if (text === '') throw new CairnError('CAIRN_USAGE', `repository file '${file}' is empty`)
-    return text
-  }
-  throw new CairnError(
-    'CAIRN_USAGE',
-    'no repository given: use -r, --repository-file or CAIRN_REPOSITORY',
-  )
+  if (location !== undefined || file === undefined) return location ?? ''
+  const text = readTextFile(file, 'repository file').trim()
+  if (text === '') throw new CairnError('CAIRN_USAGE', `repository file '${file}' is empty`)
+  return text
 }

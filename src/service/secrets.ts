@@ -150,7 +150,7 @@ async function promptForPassphrase(sources: SecretSources): Promise<Secret> {
       optionPrefix === undefined
         ? 'no password given, and no terminal to ask for it on: use --password-file, ' +
             '--password-command, --key-file or CAIRN_PASSWORD'
-        : `no new password given, and no terminal to ask for it on: use ${optionPrefix}password-file or ${optionPrefix}key-file`,
+        : `no ${prompt === 'twice' || sources.environmentPrefix === undefined ? 'new ' : ''}password given, and no terminal to ask for it on: use ${optionPrefix}password-file or ${optionPrefix}key-file`,
     )
   }
   if (prompt === 'twice' && (await ask('enter password again:', signal)) !== typed) {

@@ -177,6 +177,7 @@ function unlock(files: Files, keyFile: Uint8Array): { keys: Keys; authors: Map<s
   const authors = new Map(
     (mapOf(settings).get(0) as Cbor[][]).map((a) => [bytesOf(a[0]).toString('hex'), bytesOf(a[1])]),
   )
+  const alike = mapOf(settings).get(9) as Cbor[] | undefined
   return {
     keys: {
       repo,
@@ -184,8 +185,8 @@ function unlock(files: Files, keyFile: Uint8Array): { keys: Keys; authors: Map<s
       sealPublic: x25519Public(seal),
       psk: D('pack psk', W),
       obj,
-      kidData: D('id data', W),
-      kidMeta: D('id meta', W),
+      kidData: alike === undefined ? D('id data', W) : bytesOf(alike[0]),
+      kidMeta: alike === undefined ? D('id meta', W) : bytesOf(alike[1]),
     },
     authors,
   }

@@ -1,7 +1,7 @@
 /** `cairn init` */
 
 import { CairnError } from '../../base/errors.ts'
-import { openAccess } from '../../service/access.ts'
+import { openAccess, openFromAccess } from '../../service/access.ts'
 import { createAt } from '../../service/create.ts'
 import type { CommandContext } from '../command.ts'
 import type { InitArguments } from '../options/init.ts'
@@ -17,8 +17,10 @@ export default async function init(args: InitArguments, context: CommandContext)
     )
   }
   const access = await openAccess(args, context)
+  const from = args.copyChunkerParams ? await openFromAccess(args, context) : undefined
   try {
     const id = await createAt(access, {
+      ...(from === undefined ? {} : { like: await from.open() }),
       chunkSize: args.chunkSize,
       cipher: args.cipher,
       packBytes: args.packSize === undefined ? undefined : args.packSize << 20,
@@ -36,6 +38,7 @@ export default async function init(args: InitArguments, context: CommandContext)
     )
     return 0
   } finally {
+    await from?.close()
     await access.close()
   }
 }

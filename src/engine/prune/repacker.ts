@@ -1,8 +1,9 @@
-/** Reads, opens and seals blobs of packs in worker threads: for `prune` and `repair packs`. */
+/** Reads, opens and seals blobs of packs in worker threads: for `prune`, `repair packs` and `copy`. */
 
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import { type FileName, idBytes } from '../../base/ids.ts'
 import type { IndexedPack } from '../../format/index-file.ts'
+import type { IndexShare } from '../../pipeline/index/blob-index.ts'
 import type {
   RepackInit,
   RepackNote,
@@ -31,6 +32,8 @@ export type RepackWork = 'copy' | 'verify' | 'check'
 export interface RepackerOptions {
   readonly environment: Environment
   readonly repository: Repository
+  /** Another repository, to copy into, and what it has: by default it is `repository`. */
+  readonly target?: { readonly repository: Repository; readonly there: IndexShare }
   readonly level: number | undefined
   readonly verify: boolean
   readonly packBytes?: number
@@ -54,9 +57,9 @@ export class Repacker {
   }
 
   static async open(options: RepackerOptions): Promise<Repacker> {
-    const { environment, repository, signal, onIndexed } = options
+    const { environment, signal, onIndexed } = options
     const store = new PackStore({
-      repository,
+      repository: options.target?.repository ?? options.repository,
       ...(signal === undefined ? {} : { signal }),
       onSaved: ({ buffer, worker }) => {
         const reply: RepackReply = { kind: 'buffer', buffer }
@@ -152,13 +155,18 @@ function isSound({ unreadable, problems, damaged }: RepackResult): boolean {
 }
 
 function initOf(options: RepackerOptions): RepackInit {
-  const { repository, level, verify, packBytes, blobBytesMax } = options
+  const { target, level, verify, packBytes, blobBytesMax } = options
+  const repository = target?.repository ?? options.repository
   const { box } = repository
+  const { data, metadata } = options.repository.keyring.ids
   return {
     keys: repository.writeKeys,
     writer: { padding: box.padding, level, verify, blobBytesMax },
     packBytesTargets: { data: packBytes ?? box.dataPackBytes, metadata: box.metadataPackBytes },
     control: new SharedArrayBuffer(4),
+    ...(target === undefined
+      ? {}
+      : { foreign: { idKeys: { data, metadata }, there: target.there } }),
   }
 }
 
