@@ -155,7 +155,7 @@ export class PackReading {
   async #check(task: PackTask, claimsOf: ClaimsOf): Promise<void> {
     const { claims, problem } = await claimsOf(task)
     const verdict: PackVerdict = await this.#verdict(task, claims, problem)
-    if (verdict.problems.length > 0) this.verdicts.push(verdict)
+    if (verdict.problems.length > 0 && (await this.#isListed(task))) this.verdicts.push(verdict)
     this.packsDone++
     this.bytesDone += task.byteCount
     this.#onProgress()
@@ -232,10 +232,13 @@ export class PackReading {
 
   /** A pack that a prune has removed is not listed any more; one that is listed is damage. */
   async #vanished(task: PackTask): Promise<PackResult | undefined> {
+    return (await this.#isListed(task)) ? failed('it is listed and is not there') : undefined
+  }
+
+  async #isListed(task: PackTask): Promise<boolean> {
     const { backend, signal } = this.#options
     const files = await backend.list('packs', operation(signal))
-    if (!files.some(({ name }) => name === task.name)) return undefined
-    return failed('it is listed and is not there')
+    return files.some(({ name }) => name === task.name)
   }
 }
 
