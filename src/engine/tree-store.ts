@@ -5,6 +5,7 @@ import { blobIdOf, type FileName, shortId } from '../base/ids.ts'
 import { loadBlake3 } from '../crypto/blake3.ts'
 import { Claims } from '../pipeline/claim-table.ts'
 import { PackStates } from '../pipeline/index/blob-index.ts'
+import { indexOrphans } from '../repository/adopt-orphans.ts'
 import { BlobReader } from '../repository/blob-reader.ts'
 import { MetadataWriter } from '../repository/metadata-writer.ts'
 import { type OpenedIndex, openIndex } from '../repository/open-index.ts'
@@ -70,14 +71,16 @@ export class TreeStore {
   }
 
   static async open(options: TreeStoreOptions): Promise<TreeStore> {
-    const { repository, cacheDirectory, signal, doomed } = options
+    const { repository, cacheDirectory, signal, doomed, dryRun } = options
+    const operation = signal === undefined ? {} : { signal }
     const opened = await openIndex(repository, {
       cacheDirectory,
       bulk: false,
-      readOrphans: true,
-      ...(signal === undefined ? {} : { signal }),
+      readOrphans: dryRun,
+      ...operation,
     })
     opened.index.setStates(opened.listed, doomed)
+    if (!dryRun) await indexOrphans(opened, { repository, doomed, ...operation })
     return new TreeStore(options, opened)
   }
 

@@ -42,7 +42,12 @@ beforeAll(() => {
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 function cairn(...args: string[]) {
-  return box.run(args, { environment: { CAIRN_KEY_FILE: keyFile } })
+  return box.run(args, { environment: keysOf(args) })
+}
+
+/** The key of the other repository stays. */
+function keysOf(args: readonly string[]) {
+  return { CAIRN_KEY_FILE: args.includes(other) ? join(root, 'key') : keyFile }
 }
 
 /** Some files stay, some change, and none compresses. */
@@ -107,7 +112,7 @@ async function prepare(operation: (typeof OPERATIONS)[number]): Promise<string[]
 }
 
 async function killed(args: readonly string[]): Promise<void> {
-  const { child, finished } = box.start(args, { environment: { CAIRN_KEY_FILE: keyFile } })
+  const { child, finished } = box.start(args, { environment: keysOf(args) })
   // From before it has opened anything until most of these are done.
   const timer = setTimeout(() => child.kill('SIGKILL'), 150 + random() * 900)
   await finished

@@ -4,19 +4,18 @@
  */
 
 import { toHex } from '../../base/bytes.ts'
-import { CairnError, errorChain, isCairnError } from '../../base/errors.ts'
+import { CairnError } from '../../base/errors.ts'
 import { type FileName, shortId } from '../../base/ids.ts'
 import { loadBlake3 } from '../../crypto/blake3.ts'
 import { keyStream } from '../../crypto/derive.ts'
-import { sha256 } from '../../crypto/sha256.ts'
 import { CborWriter } from '../../format/cbor.ts'
 import { BLOB_TYPE, LIMIT } from '../../format/constants.ts'
 import { writeXattrs } from '../../format/tree.ts'
 import { Claims } from '../../pipeline/claim-table.ts'
 import type { BackupInit, BackupNote, BackupReply } from '../../pipeline/backup-body.ts'
 import { PackStates } from '../../pipeline/index/blob-index.ts'
-import { readPackDirectory } from '../../pipeline/pack-directory-reader.ts'
 import { openPool, type WorkPool } from '../../pipeline/work-pool.ts'
+import { adoptOrphans } from '../../repository/adopt-orphans.ts'
 import { MetadataWriter } from '../../repository/metadata-writer.ts'
 import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
 import { PackStore } from '../../repository/pack-store.ts'
@@ -141,7 +140,7 @@ export class BackupWriter implements TreeServices {
       },
       onIndexed: async (_name, packs) => await opened.add(packs),
     })
-    await adoptOrphans(options, opened, store)
+    if (!backup.dryRun) await adoptOrphans(opened, store, options)
     opened.index.setStates(opened.listed, doomed)
     handles.useIndex((packNumber) => opened.index.pack(packNumber).name)
     const claims = new Claims([])
@@ -272,42 +271,5 @@ function backupInit(options: BackupWriterOptions, opened: OpenedIndex, claims: C
     index: opened.index.share(),
     control: handles.control,
     progress,
-  }
-}
-
-/**
- * Complete packs that no index file names are what a run left that was killed: they are named now,
- * so that nothing is stored again. Each is read whole and saved again, which stores nothing but makes
- * its directory entry as durable as the index file will say it is.
- */
-async function adoptOrphans(
-  options: BackupWriterOptions,
-  opened: OpenedIndex,
-  store: PackStore,
-): Promise<void> {
-  const { repository, doomed, backup } = options
-  if (repository.keyring.role === 'writer' || backup.dryRun) return
-  for (const name of opened.orphans) {
-    if (doomed.has(name)) continue
-    try {
-      const bytes = await repository.backend.load({ kind: 'packs', name })
-      if (bytes === undefined || toHex(sha256(bytes)) !== name) continue
-      const { preamble, directory } = await readPackDirectory({
-        byteCount: bytes.length,
-        load: ({ offset, byteCount }) =>
-          Promise.resolve(bytes.subarray(offset, offset + byteCount)),
-        keyOf: (head) => repository.packKey(head),
-      })
-      await repository.backend.save({ kind: 'packs', name }, bytes)
-      const author = repository.keyring.authorId
-      const pack = { name, byteCount: bytes.length, verified: false, author, preamble, directory }
-      await opened.add([pack])
-      store.adopt(pack)
-    } catch (error) {
-      if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-      repository.warn(
-        `pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`,
-      )
-    }
   }
 }

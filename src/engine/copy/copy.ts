@@ -7,6 +7,7 @@
 
 import { CairnError, errorChain, isCairnError } from '../../base/errors.ts'
 import { type FileName, shortId } from '../../base/ids.ts'
+import { indexOrphans } from '../../repository/adopt-orphans.ts'
 import { requireReader } from '../../repository/keyring.ts'
 import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
 import type { DamagedFile, History } from '../../repository/repository.ts'
@@ -110,13 +111,15 @@ async function openTarget(
   { target, cacheDirectory, signal }: CopyOptions,
   doomed: ReadonlySet<FileName>,
 ): Promise<OpenedIndex> {
+  const operation = signal === undefined ? {} : { signal }
   const opened = await openIndex(target, {
     cacheDirectory,
     bulk: false,
-    readOrphans: true,
-    ...(signal === undefined ? {} : { signal }),
+    readOrphans: false,
+    ...operation,
   })
   opened.index.setStates(opened.listed, doomed)
+  await indexOrphans(opened, { repository: target, doomed, ...operation })
   return opened
 }
 

@@ -9,6 +9,7 @@ import { type FileName, shortId, type SnapshotId } from '../../base/ids.ts'
 import { loadBlake3 } from '../../crypto/blake3.ts'
 import { Claims } from '../../pipeline/claim-table.ts'
 import { PackStates } from '../../pipeline/index/blob-index.ts'
+import { indexOrphans } from '../../repository/adopt-orphans.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
 import { MetadataWriter } from '../../repository/metadata-writer.ts'
 import { openIndex, type OpenedIndex } from '../../repository/open-index.ts'
@@ -126,15 +127,16 @@ class TreeWriting {
   }
 
   static async open(options: RepairSnapshotsOptions): Promise<TreeWriting> {
-    const { repository, operation } = options
+    const { repository, operation, dryRun } = options
     const doomed = await doomedPacks(repository, operation.signal)
     const opened = await openIndex(repository, {
       cacheDirectory: undefined,
       bulk: true,
-      readOrphans: true,
+      readOrphans: dryRun,
       ...operation,
     })
     opened.index.setStates(opened.listed, doomed)
+    if (!dryRun) await indexOrphans(opened, { repository, doomed, ...operation })
     return new TreeWriting(options, opened)
   }
 
