@@ -243,7 +243,8 @@ export class Repository {
 
   /**
    * Tombstones and snapshots. Tombstones are listed before snapshots (FORMAT.md 17), so that a
-   * snapshot re-tagged meanwhile shows at least once.
+   * snapshot re-tagged meanwhile shows at least once. Tombstones that came between the two are given
+   * as well: what they name is not lost.
    */
   async history(options: LoadOptions = {}): Promise<History> {
     const tombstones = await this.tombstones(options)
@@ -266,15 +267,30 @@ export class Repository {
       listed,
       tombstones.map(({ tombstone }) => tombstone),
     )
+    const later = await this.#tombstonesSince(tombstones, options)
+    const all = [...tombstones, ...later]
     const history = {
-      tombstones,
-      forgotten,
+      tombstones: all,
+      forgotten:
+        later.length === 0 ? forgotten : new ForgottenIds(all.map(({ tombstone }) => tombstone)),
       snapshots: listed.filter(({ id }) => !isReplaced.has(id)),
       replaced: listed.filter(({ id }) => isReplaced.has(id)),
       leftovers,
     }
     this.onHistory?.(history)
     return history
+  }
+
+  async #tombstonesSince(
+    tombstones: readonly LoadedTombstone[],
+    { signal }: LoadOptions,
+  ): Promise<LoadedTombstone[]> {
+    const known = new Set(tombstones.map(({ name }) => name))
+    const operation = signal === undefined ? {} : { signal }
+    const listed = await this.backend.list('retired', operation)
+    if (listed.every(({ name }) => known.has(name))) return []
+    const now = await this.tombstones({ ...operation, onDamage: () => {} })
+    return now.filter(({ name }) => !known.has(name))
   }
 
   /** Every valid mark and sweep intent. */

@@ -110,7 +110,7 @@ class Check {
     const sessions = await seenSessions(repository, signal)
     await checkConfigAndKeys(context)
     const objects = await checkObjects(context)
-    checkHistory(context, objects, this.#options.memory?.())
+    await checkHistory(context, objects, this.#options.memory?.())
     const marks = await checkMarks(context)
     this.#phase('index')
     const claims = await loadClaims(context)

@@ -1,7 +1,7 @@
 /** What snapshots, tombstones and this client's memory name, and is not there. */
 
-import { findLosses, type Loss, type Memory, type SeenHistory } from '../rollback.ts'
-import type { CheckContext } from './check-context.ts'
+import { findLosses, type Loss, type Memory, type SeenHistory, seenHistory } from '../rollback.ts'
+import { type CheckContext, operation } from './check-context.ts'
 import type { FileKind } from './check-options.ts'
 
 const FOLDER = {
@@ -18,12 +18,31 @@ const NEXT_STEP: Record<Loss['kind'], string> = {
   repository: "if that is as it should be, accept it with 'cairn accept'",
 }
 
-export function checkHistory(
-  { findings, repository }: CheckContext,
+export async function checkHistory(
+  context: CheckContext,
   history: SeenHistory,
   memory: Memory | undefined,
-): void {
-  for (const { kind, id, message } of findLosses(repository, history, memory)) {
+): Promise<void> {
+  const { findings, repository } = context
+  let losses = findLosses(repository, history, memory)
+  if (losses.length > 0) {
+    losses = findLosses(repository, await withLaterTombstones(context, history), memory)
+  }
+  for (const { kind, id, message } of losses) {
     findings.error({ kind: FOLDER[kind], name: id }, message, NEXT_STEP[kind])
+  }
+}
+
+/** What was forgotten after tombstones were listed and before snapshots were is not lost. */
+async function withLaterTombstones(
+  { repository, signal }: CheckContext,
+  history: SeenHistory,
+): Promise<SeenHistory> {
+  const found = await repository.tombstones({ ...operation(signal), onDamage: () => {} })
+  const later = seenHistory({ snapshots: [], leftovers: [], tombstones: found })
+  return {
+    snapshots: history.snapshots,
+    tombstones: new Map([...history.tombstones, ...later.tombstones]),
+    forgotten: { has: (id) => history.forgotten.has(id) || later.forgotten.has(id) },
   }
 }
