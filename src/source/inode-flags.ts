@@ -5,19 +5,13 @@
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import type { ByteString } from '../base/bytes.ts'
+import { FLAGS_KEPT } from './extended-metadata.ts'
 import { libcSet } from './libc-set.ts'
 import { descriptorPath, type NativePath, O_PATH } from './native-path.ts'
 import { errorCode, systemError } from './system-error.ts'
 
 /** Immutable and append-only: such a file cannot be written, renamed, linked or removed. */
 const BLOCKING_FLAGS = 0x10 | 0x20
-
-/**
- * FORMAT.md 12, key 19: compressed, synchronous, immutable, append-only, nodump, noatime, never
- * compressed, journalled, notail, dirsync, topdir, nocow. The others tell of the file system's own
- * business.
- */
-const RESTORED_FLAGS = 0x0083_c4fc
 
 export function isBlocking(flags: number): boolean {
   return (flags & BLOCKING_FLAGS) !== 0
@@ -31,10 +25,10 @@ export function setFlags(descriptor: number, wanted: number, shown: ByteString):
   const c = libcSet()
   const found = c?.flags(descriptor, shown)
   if (c === undefined || found === undefined) {
-    if ((wanted & RESTORED_FLAGS) === 0) return
+    if ((wanted & FLAGS_KEPT) === 0) return
     throw systemError('ENOTSUP', 'ioctl', shown, 'inode flags are not supported here')
   }
-  const flags = ((found & ~RESTORED_FLAGS) | (wanted & RESTORED_FLAGS)) >>> 0
+  const flags = ((found & ~FLAGS_KEPT) | (wanted & FLAGS_KEPT)) >>> 0
   if (flags === found) return
   try {
     c.setFlags(descriptor, flags, shown)
