@@ -39,9 +39,13 @@ export interface SeenHistory {
 export function seenHistory({ snapshots, tombstones, forgotten }: History): SeenHistory {
   return {
     snapshots,
-    tombstones: new Map(tombstones.map(({ id, tombstone }) => [toHex(id), tombstone])),
+    tombstones: tombstonesById(tombstones),
     forgotten,
   }
+}
+
+export function tombstonesById(tombstones: History['tombstones']): Map<string, Tombstone> {
+  return new Map(tombstones.map(({ id, tombstone }) => [toHex(id), tombstone]))
 }
 
 /** Every loss once, in an order that stays. */

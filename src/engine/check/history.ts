@@ -1,6 +1,13 @@
 /** What snapshots, tombstones and this client's memory name, and is not there. */
 
-import { findLosses, type Loss, type Memory, type SeenHistory, seenHistory } from '../rollback.ts'
+import { forgottenSnapshots } from '../../repository/tombstones.ts'
+import {
+  findLosses,
+  type Loss,
+  type Memory,
+  type SeenHistory,
+  tombstonesById,
+} from '../rollback.ts'
 import { type CheckContext, operation } from './check-context.ts'
 import type { FileKind } from './check-options.ts'
 
@@ -39,10 +46,11 @@ async function withLaterTombstones(
   history: SeenHistory,
 ): Promise<SeenHistory> {
   const found = await repository.tombstones({ ...operation(signal), onDamage: () => {} })
-  const later = seenHistory({ snapshots: [], leftovers: [], tombstones: found })
+  const later = tombstonesById(found)
+  const forgotten = forgottenSnapshots(found)
   return {
     snapshots: history.snapshots,
-    tombstones: new Map([...history.tombstones, ...later.tombstones]),
-    forgotten: { has: (id) => history.forgotten.has(id) || later.forgotten.has(id) },
+    tombstones: new Map([...history.tombstones, ...later]),
+    forgotten: { has: (id) => history.forgotten.has(id) || forgotten.has(id) },
   }
 }

@@ -10,11 +10,19 @@ import { type FileName, shortId } from '../../base/ids.ts'
 import { indexOrphans } from '../../repository/adopt-orphans.ts'
 import { requireReader } from '../../repository/keyring.ts'
 import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
-import type { DamagedFile, History } from '../../repository/repository.ts'
+import type { DamagedFile } from '../../repository/repository.ts'
 import { saveSnapshots, type Snapshot } from '../../repository/snapshots.ts'
 import { forgetSnapshots } from '../../repository/tombstones.ts'
 import { resolveInterrupted } from '../replace-snapshots.ts'
-import { asWriter, doomedPacks, lostPacks, type WriterState } from '../writer-run.ts'
+import {
+  asWriter,
+  doomedPacks,
+  lookAround,
+  lostPacks,
+  seenStateOf,
+  type WriterState,
+  type WriterView,
+} from '../writer-run.ts'
 import { haveSameIds } from './copy-blobs.ts'
 import type { CopiedSnapshot, CopyOptions, CopyReport } from './copy-options.ts'
 import { knownCopies } from './known-copies.ts'
@@ -69,10 +77,10 @@ async function pass(options: CopyOptions, state: WriterState): Promise<CopyRepor
   const doomed = await doomedPacks(target, signal)
   // Only an admin may take back what a run that was cut off has left.
   const isAdmin = target.keyring.role === 'admin'
-  const history = isAdmin
+  const view = isAdmin
     ? await resolveInterrupted(target, operation)
-    : await target.history(operation)
-  const known = knownCopies(source, chosen, history.snapshots, haveSameIds(source, target))
+    : await lookAround(target, signal)
+  const known = knownCopies(source, chosen, view.history.snapshots, haveSameIds(source, target))
   const wanted: Snapshot[] = []
   for (const snapshot of chosen) {
     const copy = known.get(snapshot.id)
@@ -101,7 +109,7 @@ async function pass(options: CopyOptions, state: WriterState): Promise<CopyRepor
   } finally {
     await opened.close()
   }
-  const copied = await publish(options, history, planned, state)
+  const copied = await publish(options, view, planned, state)
   if (copied === undefined) return undefined
   const { failed, refused, bytesWritten } = planned
   return { copied, skippedCount, damagedCount, failed, refused, bytesWritten }
@@ -126,7 +134,7 @@ async function openTarget(
 /** Undefined if a prune of the target takes what the copies rest on: then there are none. */
 async function publish(
   { target, signal }: CopyOptions,
-  history: History,
+  view: WriterView,
   { snapshots, relied }: Planned,
   state: WriterState,
 ): Promise<CopiedSnapshot[] | undefined> {
@@ -137,7 +145,7 @@ async function publish(
     const { time, partial } = source.envelope
     return { source, time, partial, content }
   })
-  const saved = await saveSnapshots(target, items, history, operation)
+  const saved = await saveSnapshots(target, items, seenStateOf(view), operation)
   const copied = items.flatMap(({ source }, i): CopiedSnapshot[] => {
     const snapshot = saved[i]
     return snapshot === undefined ? [] : [{ source, snapshot }]
