@@ -27,10 +27,22 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   storage: ['base'],
   source: ['base'],
   archive: ['base'],
+  fuse: ['base'],
+  webdav: ['base'],
   pipeline: ['base', 'format', 'chunker', 'crypto', 'compression', 'source'],
   repository: ['base', 'format', 'crypto', 'compression', 'pipeline', 'storage/backend.ts'],
   engine: ['base', 'format', 'chunker', 'crypto', 'source', 'archive', 'pipeline', 'repository'],
-  service: ['base', 'format', 'source', 'archive', 'storage', 'repository', 'engine'],
+  service: [
+    'base',
+    'format',
+    'source',
+    'archive',
+    'storage',
+    'fuse',
+    'webdav',
+    'repository',
+    'engine',
+  ],
   cli: ['base', 'service'],
   library: ['base', 'service'],
 }
@@ -63,6 +75,7 @@ interface Ban {
 const SEAM = 'the seam itself'
 const TERMINAL = 'progress for people; nothing that is stored depends on it'
 const USER_FILES = "the user's files are what it is for"
+const FUSE = '/dev/fuse, mountpoints and fusermount3 are what it is for'
 const CACHE_FILES = 'the cache; never the truth'
 
 /** Of node:crypto. */
@@ -114,6 +127,7 @@ const BANS: readonly Ban[] = [
     allowed: {
       'base/node-seams.ts': 'the boot id, for the seam of the process',
       'source/': USER_FILES,
+      'fuse/': FUSE,
       'storage/local/local-file-system.ts': 'a repository in a folder is files',
       'storage/cache/cache-directory.ts': CACHE_FILES,
       'storage/cache/cached-repositories.ts': CACHE_FILES,
@@ -141,6 +155,7 @@ const BANS: readonly Ban[] = [
     allowed: {
       'service/secrets.ts': '--password-command',
       'service/backup.ts': '--stdin-from-command',
+      'fuse/fusermount.ts': 'fusermount3 mounts for ordinary users',
     },
   },
   {
@@ -160,6 +175,7 @@ const BANS: readonly Ban[] = [
       'cli/main.ts': 'hands them to everything else',
       'storage/cache/cache-directory.ts': 'a default where the caller gives none: XDG_CACHE_HOME',
       'service/backup.ts': '--stdin',
+      'fuse/fusermount.ts': 'fusermount3 is told its socket by a variable',
     },
   },
 ]

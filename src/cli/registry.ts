@@ -181,6 +181,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     () => import('./commands/ls.ts'),
   ),
   command(
+    'mount',
+    'show the repository as a file system',
+    async () => (await import('./options/mount.ts')).MOUNT,
+    () => import('./commands/mount.ts'),
+  ),
+  command(
     'prune',
     'remove data that no snapshot needs',
     async () => (await import('./options/prune.ts')).PRUNE,
@@ -221,6 +227,12 @@ export const COMMANDS: readonly RegisteredCommand[] = [
     'make snapshots without some files, or with another host or time',
     async () => (await import('./options/rewrite.ts')).REWRITE,
     () => import('./commands/rewrite.ts'),
+  ),
+  command(
+    'serve webdav',
+    'serve the repository by WebDAV',
+    async () => (await import('./options/serve-webdav.ts')).SERVE_WEBDAV,
+    () => import('./commands/serve-webdav.ts'),
   ),
   command(
     'snapshots',

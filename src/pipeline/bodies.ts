@@ -5,6 +5,7 @@ import type { BackupResult } from './backup-result.ts'
 import type { PackInit, PackJob, PackResult } from './pack-body.ts'
 import type { RepackInit, RepackJob, RepackResult } from './repack-body.ts'
 import type { RestoreInit, RestoreJob, RestoreResult } from './restore-body.ts'
+import type { SegmentInit, SegmentJob, SegmentResult } from './segment-body.ts'
 import type { BodyHost, WorkBody } from './work-pool.ts'
 
 export interface Purposes {
@@ -12,6 +13,7 @@ export interface Purposes {
   restore: { init: RestoreInit; job: RestoreJob; result: RestoreResult }
   pack: { init: PackInit; job: PackJob; result: PackResult }
   repack: { init: RepackInit; job: RepackJob; result: RepackResult }
+  segment: { init: SegmentInit; job: SegmentJob; result: SegmentResult }
 }
 
 export type Purpose = keyof Purposes
@@ -28,6 +30,7 @@ const FACTORIES: { [P in Purpose]: () => Promise<Factories[P]> } = {
   restore: async () => (await import('./restore-body.ts')).createRestoreBody,
   pack: async () => (await import('./pack-body.ts')).createPackBody,
   repack: async () => (await import('./repack-body.ts')).createRepackBody,
+  segment: async () => (await import('./segment-body.ts')).createSegmentBody,
 }
 
 /** Loads the code of a body, so that creating it is quick. */

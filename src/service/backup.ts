@@ -13,11 +13,13 @@ import { matchesFilter } from '../engine/snapshot-filter.ts'
 import { parseSnapshotReference, resolveSnapshotReference } from '../engine/snapshot-reference.ts'
 import { parseTimeReference } from '../engine/time-reference.ts'
 import { sha256 } from '../crypto/sha256.ts'
+import { devicesOfType } from '../fuse/mount-table.ts'
 import type { Snapshot } from '../repository/snapshots.ts'
 import { CACHE_TAG, parseDirectoryTag } from '../source/exclude-rules.ts'
 import { parseFilesFrom, parseFilesFromRaw, parseFilesFromVerbatim } from '../source/files-from.ts'
 import type { PatternMatcher } from '../source/patterns.ts'
 import type { Access } from './access.ts'
+import { MOUNT_TYPE } from './mount/mount-type.ts'
 import { listOfPatterns, readListFile } from './patterns.ts'
 import { candidateOf } from './snapshots.ts'
 
@@ -71,9 +73,9 @@ export interface BackupRequest {
 
 export type { BackupListener, BackupReport }
 
-/** The repository and the cache, by device and inode, wherever the source reaches them. */
+/** The repository, mounts of one and the cache, wherever the source reaches them. */
 function forbiddenDirectories(access: Access, cachePath: string | undefined) {
-  const found: { dev: bigint; ino: bigint; what: string }[] = []
+  const found: { dev: bigint; ino?: bigint; what: string }[] = []
   const add = (path: string | undefined, what: string) => {
     const stat =
       path === undefined ? undefined : lstatSync(path, { bigint: true, throwIfNoEntry: false })
@@ -81,6 +83,7 @@ function forbiddenDirectories(access: Access, cachePath: string | undefined) {
   }
   add(access.path, 'the repository')
   add(cachePath, 'the cache')
+  for (const dev of devicesOfType(MOUNT_TYPE)) found.push({ dev, what: 'a mounted repository' })
   return found
 }
 

@@ -10,10 +10,13 @@ export interface ExclusionRules {
   readonly tags: readonly DirectoryTag[]
   readonly largerThan: number | undefined
   readonly oneFileSystem: boolean
-  /** Directories that are never entered, by device and inode: the repository, the cache. */
+  /**
+   * Directories that are never entered, by device and inode: the repository, the cache. Without an
+   * inode a whole file system: a mounted repository.
+   */
   readonly forbidden: readonly {
     readonly dev: bigint
-    readonly ino: bigint
+    readonly ino?: bigint
     readonly what: string
   }[]
 }
@@ -47,7 +50,9 @@ export class Exclusions {
     const { largerThan, forbidden } = this.#rules
     if (largerThan !== undefined && isLargerThan(stat, largerThan)) return true
     if (stat.type !== 'directory') return false
-    const found = forbidden.find(({ dev, ino }) => dev === stat.dev && ino === stat.ino)
+    const found = forbidden.find(
+      ({ dev, ino }) => dev === stat.dev && (ino === undefined || ino === stat.ino),
+    )
     if (found !== undefined) this.#onForbidden(path, found.what)
     return found !== undefined
   }

@@ -1,0 +1,163 @@
+/**
+ * Any range of a file's content. Reading in order is noticed, and what comes next is decoded ahead.
+ */
+
+import { CairnError } from '../../base/errors.ts'
+import { BLOB_TYPE } from '../../format/constants.ts'
+import { isHole, referenceCount, referenceId, type TreeEntry } from '../../format/tree.ts'
+import { type Answer, thenAnswer } from '../../base/answer.ts'
+import type { BlobCache } from './blob-cache.ts'
+import { type ListLeaf, listLeaf, type NodeCache } from './node-cache.ts'
+
+/** How far ahead of a reader in order: enough for the workers to be busy while it copies. */
+const AHEAD_BYTES = 8 << 20
+/** The kernel's own read-ahead comes in pieces that may change places. */
+const ORDER_SLACK_BYTES = 2 << 20
+
+export class FileContent {
+  readonly #entry: TreeEntry
+  readonly #blobs: BlobCache
+  readonly #nodes: NodeCache
+  /** The references around where it was read last. */
+  #leaf: ListLeaf | undefined
+  /** Behind the last byte that was read in order, and that was decoded ahead. */
+  #orderEnd = 0
+  #aheadEnd = 0
+
+  constructor(entry: TreeEntry, blobs: BlobCache, nodes: NodeCache) {
+    this.#entry = entry
+    this.#blobs = blobs
+    this.#nodes = nodes
+  }
+
+  get byteCount(): number {
+    return this.#entry.size
+  }
+
+  /**
+   * Fills `into` from `offset` and returns how much there was: less only at the end of the file.
+   * Throws CAIRN_CORRUPT where the content is damaged; what lies elsewhere can still be read.
+   */
+  read(offset: number, into: Uint8Array): Answer<number> {
+    const end = Math.min(offset + into.length, this.byteCount)
+    if (end <= offset) return 0
+    return thenAnswer(this.#copy(offset, end, into, offset), () => {
+      this.#readAhead(offset, end)
+      return end - offset
+    })
+  }
+
+  /** Copies what lies between `at` and `end`; `start` is where `into` begins in the file. */
+  #copy(at: number, end: number, into: Uint8Array, start: number): Answer<void> {
+    let position = at
+    while (position < end) {
+      const leaf = this.#leafAt(position)
+      if (leaf instanceof Promise) return leaf.then(() => this.#copy(position, end, into, start))
+      const i = chunkAt(leaf, position)
+      const chunkStart = leaf.starts[i] ?? 0
+      const stop = Math.min(end, leaf.starts[i + 1] ?? 0)
+      if (stop <= position) throw shortContent()
+      const target = into.subarray(position - start, stop - start)
+      const id = referenceId(leaf.references, i)
+      const from = position - chunkStart
+      if (isHole(id)) target.fill(0)
+      else {
+        const blob = this.#blobs.load(id, BLOB_TYPE.data)
+        if (blob instanceof Promise) {
+          // The rest is asked for meanwhile, so that its segments are decoded side by side.
+          this.#prefetch(leaf, i + 1, end)
+          return blob.then((bytes) => {
+            copyFrom(bytes, from, target)
+            return this.#copy(stop, end, into, start)
+          })
+        }
+        copyFrom(blob, from, target)
+      }
+      position = stop
+    }
+  }
+
+  #leafAt(offset: number): Answer<ListLeaf> {
+    const known = this.#leaf
+    const isThere =
+      known !== undefined &&
+      offset >= known.start &&
+      offset < (known.starts[known.starts.length - 1] ?? 0)
+    if (isThere) return known
+    return thenAnswer(this.#findLeaf(offset), (leaf) => {
+      if (leaf === undefined) throw shortContent()
+      this.#leaf = leaf
+      return leaf
+    })
+  }
+
+  #findLeaf(offset: number): Answer<ListLeaf | undefined> {
+    const { content, contentList } = this.#entry
+    if (contentList !== undefined) return this.#nodes.listAt(contentList, offset)
+    if (content === undefined) return undefined
+    const leaf = listLeaf(content, 0)
+    return offset < (leaf.starts[leaf.starts.length - 1] ?? 0) ? leaf : undefined
+  }
+
+  #readAhead(offset: number, end: number): void {
+    const isInOrder = Math.abs(offset - this.#orderEnd) <= ORDER_SLACK_BYTES
+    this.#orderEnd = isInOrder ? Math.max(this.#orderEnd, end) : end
+    if (!isInOrder) {
+      this.#aheadEnd = end
+      return
+    }
+    const leaf = this.#leaf
+    const from = Math.max(this.#aheadEnd, end)
+    // In large steps: what is decoded is whole segments.
+    if (leaf === undefined || from - end > AHEAD_BYTES / 2) return
+    this.#aheadEnd = end + AHEAD_BYTES
+    this.#prefetch(leaf, chunkAt(leaf, from), end + AHEAD_BYTES)
+  }
+
+  #prefetch(leaf: ListLeaf, first: number, end: number): void {
+    const ids: Uint8Array[] = []
+    const count = referenceCount(leaf.references)
+    for (let i = first; i < count && (leaf.starts[i] ?? end) < end; i++) {
+      const id = referenceId(leaf.references, i)
+      if (!isHole(id)) ids.push(id)
+    }
+    if (ids.length > 0) this.#blobs.prefetch(ids, BLOB_TYPE.data)
+  }
+
+  /** The next byte at or behind `offset` that is data, or that is not; undefined if there is none. */
+  async seek(offset: number, what: 'data' | 'hole'): Promise<number | undefined> {
+    let at = offset
+    while (at < this.byteCount) {
+      const leaf = await this.#leafAt(at)
+      const count = referenceCount(leaf.references)
+      for (let i = chunkAt(leaf, at); i < count; i++) {
+        if (isHole(referenceId(leaf.references, i)) === (what === 'hole')) {
+          return Math.max(offset, leaf.starts[i] ?? offset)
+        }
+      }
+      at = leaf.starts[count] ?? this.byteCount
+    }
+    // Every file ends in a hole.
+    return what === 'hole' && offset < this.byteCount ? this.byteCount : undefined
+  }
+}
+
+/** The chunk that holds byte `offset`. */
+function chunkAt({ starts }: ListLeaf, offset: number): number {
+  let [low, high] = [0, starts.length - 1]
+  while (low < high - 1) {
+    const middle = (low + high) >>> 1
+    if ((starts[middle] ?? 0) <= offset) low = middle
+    else high = middle
+  }
+  return low
+}
+
+function copyFrom(blob: Uint8Array, from: number, target: Uint8Array): void {
+  if (from + target.length > blob.length) throw shortContent()
+  target.set(blob.subarray(from, from + target.length))
+}
+
+function shortContent(): CairnError {
+  return new CairnError('CAIRN_CORRUPT', 'the content is shorter than the file')
+}

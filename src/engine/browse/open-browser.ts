@@ -1,0 +1,109 @@
+/**
+ * Opens what readers that come back read through: the index, workers that decode, and the caches of
+ * what was decoded. For mounts and servers.
+ */
+
+import { openPool } from '../../pipeline/work-pool.ts'
+import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
+import type { Repository } from '../../repository/repository.ts'
+import { type Environment, workEnvironment } from '../environment.ts'
+import { BlobCache } from './blob-cache.ts'
+import { NodeCache } from './node-cache.ts'
+
+const THREADS_WAIT_MS = 1_000
+
+export interface BrowserOptions {
+  readonly environment: Environment
+  readonly repository: Repository
+  /** A folder of this repository's cache; undefined keeps the index in memory. */
+  readonly cacheDirectory: string | undefined
+  /** For decoded segments. */
+  readonly cacheBytesMax: number
+  readonly signal: AbortSignal
+}
+
+export interface Browser {
+  readonly blobs: BlobCache
+  readonly nodes: NodeCache
+  /** Reads the index anew: afterwards blobs of newer snapshots are found. */
+  refresh(): Promise<void>
+  /** The bytes of all packs, as listed when the index was read. */
+  storedBytes(): number
+  close(): Promise<void>
+}
+
+export async function openBrowser(options: BrowserOptions): Promise<Browser> {
+  const { environment, repository, cacheDirectory, cacheBytesMax, signal } = options
+  const { data, metadata } = repository.keyring.ids
+  let upCount = 0
+  let onAllUp = () => {}
+  const allUp = new Promise<void>((resolve) => {
+    onAllUp = resolve
+  })
+  const poolOf = (threads: number) =>
+    openPool({
+      purpose: 'segment',
+      init: { idKeys: { data, metadata } },
+      threads,
+      environment: workEnvironment(environment),
+      entry: environment.workerEntry,
+      onNote: () => {
+        if (++upCount >= threads) onAllUp()
+      },
+    })
+  const [pool, inlinePool] = await Promise.all([poolOf(environment.threads), poolOf(0)])
+  pool.send('up')
+  const closePools = async () => {
+    await pool.close()
+    await inlinePool.close()
+  }
+  const open = () =>
+    openIndex(repository, { cacheDirectory, bulk: false, readOrphans: true, signal })
+  let opened: OpenedIndex
+  try {
+    opened = await open()
+  } catch (error) {
+    await closePools()
+    throw error
+  }
+  let refreshing: Promise<void> | undefined
+  const reopen = async () => {
+    const fresh = await open()
+    const old = opened
+    opened = fresh
+    blobs.useIndex(fresh.index)
+    await old.close()
+  }
+  const refresh = () => {
+    refreshing ??= reopen().finally(() => {
+      refreshing = undefined
+    })
+    return refreshing
+  }
+  const blobs = new BlobCache({
+    repository,
+    index: opened.index,
+    pool,
+    inlinePool,
+    cacheBytesMax,
+    refresh,
+    signal,
+  })
+  // Who reads first is not to wait for threads that load their code; nor for ones that never come.
+  const limit = new AbortController()
+  const late = environment.clock.sleep(THREADS_WAIT_MS, limit.signal)
+  late.catch(() => {}) // It is interrupted once all are up.
+  await Promise.race([allUp, late])
+  limit.abort()
+  return {
+    blobs,
+    nodes: new NodeCache(blobs),
+    refresh,
+    storedBytes: () => [...opened.listed.values()].reduce((sum, byteCount) => sum + byteCount, 0),
+    close: async () => {
+      await closePools()
+      await refreshing?.catch(() => {}) // Its failure was met by who asked for it.
+      await opened.close()
+    },
+  }
+}

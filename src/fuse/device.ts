@@ -1,0 +1,92 @@
+/**
+ * An open `/dev/fuse`: requests are read from it and replies written to it, whole ones only.
+ *
+ * Requests follow each other at once as a rule: a reader asks again when it has its answer. So the
+ * thread waits for the next one for a moment before it hands the wait to another thread, which costs
+ * several times as much (perf: 5 µs against 30 µs a request).
+ */
+
+import { closeSync, writeSync } from 'node:fs'
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import { CairnError } from '../base/errors.ts'
+import { type FuseLibc, fuseLibc } from './libc.ts'
+
+const { EAGAIN, EINTR, ENODEV, ENOENT } = constants.errno
+const F_GETFL = 3
+const F_SETFL = 4
+const O_NONBLOCK = 0o4000
+const POLLIN = 1
+/** How long the thread itself waits for the next request. */
+const SPIN_NS = 100_000
+/** How long another thread waits before it asks whether the device is still wanted. */
+const WAIT_MS = 1_000
+
+export interface RequestDevice {
+  /** Bytes of a request, 0 if there is none at the moment, undefined once it is unmounted. */
+  read(into: Buffer): number | undefined
+  /** Writes a reply. Returns false if nobody waits for it any more: then it is dropped. */
+  write(reply: Buffer, byteCount: number): boolean
+  /** Whether a request comes within a moment; blocks this thread meanwhile. */
+  waitBriefly(): boolean
+  /** Resolves when there may be a request, or after a second at most. */
+  wait(): Promise<void>
+  close(): void
+}
+
+export class FuseDevice implements RequestDevice {
+  readonly #descriptor: number
+  readonly #libc: FuseLibc
+  /** struct pollfd. */
+  readonly #poll = Buffer.alloc(8)
+  readonly #spin = Buffer.alloc(16)
+  #isClosed = false
+
+  /** Takes over a descriptor of `/dev/fuse`. */
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor
+    this.#libc = fuseLibc()
+    const flags = this.#libc.fcntl(descriptor, F_GETFL, 0)
+    this.#libc.fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
+    this.#poll.writeInt32LE(descriptor, 0)
+    this.#poll.writeInt16LE(POLLIN, 4)
+    this.#spin.writeUInt32LE(SPIN_NS, 8)
+  }
+
+  read(into: Buffer): number | undefined {
+    if (this.#isClosed) return undefined
+    const byteCount = this.#libc.read(this.#descriptor, into, into.length)
+    if (byteCount > 0) return byteCount
+    const errno = this.#libc.errno()
+    // ENOENT: the request was interrupted before it was read.
+    if (errno === EAGAIN || errno === EINTR || errno === ENOENT) return 0
+    if (errno === ENODEV) return undefined
+    throw new CairnError('CAIRN_FAILED', `cannot read /dev/fuse: ${getSystemErrorName(-errno)}`)
+  }
+
+  write(reply: Buffer, byteCount: number): boolean {
+    if (this.#isClosed) return false
+    try {
+      writeSync(this.#descriptor, reply, 0, byteCount)
+      return true
+    } catch (error) {
+      const { errno } = error as NodeJS.ErrnoException
+      if (errno !== -ENOENT && errno !== -ENODEV) throw error
+      return false
+    }
+  }
+
+  waitBriefly(): boolean {
+    return this.#libc.ppoll(this.#poll, 1, this.#spin) > 0
+  }
+
+  async wait(): Promise<void> {
+    await this.#libc.pollLater(this.#poll, 1, WAIT_MS)
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    closeSync(this.#descriptor)
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Opens single segments for readers that jump about: mounts and servers. The plaintext is sent back
+ * whole, since its other blobs are wanted next.
+ */
+
+import { equalBytes } from '../base/bytes.ts'
+import { loadZstd } from '../compression/zstd.ts'
+import { loadBlake3, prepareBlake3 } from '../crypto/blake3.ts'
+import type { BlobType } from '../format/constants.ts'
+import { type BlobIdKeys, BlobIdentifier } from './keys.ts'
+import { AeadSet, type PackKey } from './pack-seal.ts'
+import { PackRanges } from './restore-packs.ts'
+import { SegmentReader } from './segment-reader.ts'
+import type { BodyHost, WorkBody } from './work-pool.ts'
+
+export interface SegmentInit {
+  readonly idKeys: BlobIdKeys
+}
+
+/** A blob of the segment that is wanted, and what it has to be. */
+export interface WantedBlob {
+  readonly id: Uint8Array
+  readonly type: BlobType
+  /** In the plaintext. */
+  readonly offset: number
+  readonly length: number
+}
+
+export interface SegmentJob {
+  readonly key: PackKey
+  /** Of the segment in its pack, and how long its body is as stored. */
+  readonly offset: number
+  readonly storedBytes: number
+  readonly source: { readonly path: string } | { readonly bytes: Uint8Array }
+  readonly wanted: readonly WantedBlob[]
+}
+
+export interface SegmentResult {
+  readonly plain: Uint8Array
+  /** Offsets of those wanted blobs that have their ids. */
+  readonly good: readonly number[]
+}
+
+class SegmentBody implements WorkBody<SegmentJob, SegmentResult> {
+  readonly #ranges: PackRanges
+  readonly #segments = new SegmentReader(new AeadSet(), loadZstd())
+  readonly #identifier: BlobIdentifier
+  readonly #id = Buffer.alloc(32)
+  readonly #post: BodyHost['post']
+
+  constructor(init: SegmentInit, host: BodyHost) {
+    this.#ranges = new PackRanges(host.environment.source)
+    this.#post = host.post
+    this.#identifier = new BlobIdentifier(init.idKeys, loadBlake3())
+  }
+
+  /** Throws CAIRN_CORRUPT for a segment that does not open. */
+  run({ key, offset, storedBytes, source, wanted }: SegmentJob): SegmentResult {
+    const sealed =
+      'path' in source ? this.#ranges.read(source.path, offset, storedBytes) : source.bytes
+    const plain = new Uint8Array(this.#segments.open(key, offset, sealed).plain)
+    const good = wanted.filter((blob) => this.#isGood(plain, blob)).map((blob) => blob.offset)
+    return { plain, good }
+  }
+
+  #isGood(plain: Uint8Array, { id, type, offset, length }: WantedBlob): boolean {
+    if (offset + length > plain.length) return false
+    this.#identifier.id(type, plain.subarray(offset, offset + length), this.#id)
+    return equalBytes(this.#id, id)
+  }
+
+  /** Any note is answered by one: the thread is up. */
+  receive(): void {
+    this.#post('up')
+  }
+
+  async close(): Promise<void> {
+    this.#ranges.close()
+  }
+}
+
+export async function createSegmentBody(
+  init: SegmentInit,
+  host: BodyHost,
+): Promise<WorkBody<SegmentJob, SegmentResult>> {
+  await prepareBlake3()
+  return new SegmentBody(init, host)
+}

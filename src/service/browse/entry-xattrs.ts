@@ -1,0 +1,27 @@
+/** Extended attributes of an entry, wherever they are kept (FORMAT.md 12, keys 17 and 18). */
+
+import { byteString } from '../../base/bytes.ts'
+import { type Answer, thenAnswer } from '../../base/answer.ts'
+import type { BlobCache } from '../../engine/browse/blob-cache.ts'
+import { CborReader } from '../../format/cbor.ts'
+import { BLOB_TYPE } from '../../format/constants.ts'
+import { readXattrs, type TreeEntry } from '../../format/tree.ts'
+
+const NONE: ReadonlyMap<string, Uint8Array> = new Map()
+
+export function readXattrsOf(
+  { xattrs, xattrsId }: TreeEntry,
+  blobs: BlobCache,
+): Answer<ReadonlyMap<string, Uint8Array>> {
+  if (xattrs !== undefined) return mapOf(xattrs)
+  if (xattrsId === undefined) return NONE
+  return thenAnswer(blobs.load(xattrsId, BLOB_TYPE.aux), (bytes) =>
+    mapOf(readXattrs(new CborReader(bytes, 'extended attributes'))),
+  )
+}
+
+function mapOf(
+  xattrs: readonly (readonly [name: Uint8Array, value: Uint8Array])[],
+): ReadonlyMap<string, Uint8Array> {
+  return new Map(xattrs.map(([name, value]) => [byteString(name), value]))
+}
