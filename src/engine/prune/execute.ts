@@ -53,6 +53,7 @@ class Execution {
     await this.#doom(emptied)
     await this.#sweepRipe([...remove, ...emptied])
     await this.#cleanMarks()
+    await this.#dropEntries(this.#plan.absent)
     return {
       removed: this.#removed,
       marked: this.#marked,

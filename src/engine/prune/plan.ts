@@ -30,6 +30,8 @@ export interface PrunePlan {
   readonly ripe: ReadonlySet<FileName>
   /** Packs that are needed and that no index file names. */
   readonly adopt: readonly IndexedPack[]
+  /** Packs that index files name and that are not there. */
+  readonly absent: ReadonlySet<FileName>
   /** Packs that are kept because they cannot be read. */
   readonly damaged: readonly DamagedPack[]
   readonly statistics: PruneStatistics
@@ -50,6 +52,7 @@ export async function planPrune(context: PruneContext): Promise<PrunePlan> {
     repack: choice.repack,
     ripe: ripePacks(context, view),
     adopt: adoptable(choice, view),
+    absent: mode === 'now' ? absentPacks(view) : new Set(),
     damaged: damagedPacks(view),
     statistics,
     view,
@@ -112,6 +115,15 @@ function adoptable({ keep }: Choice, { sessions }: PruneView): IndexedPack[] {
   return keep.flatMap(({ pack, claim, keptBlobs }) =>
     !pack.isIndexed && keptBlobs > 0 && claim !== undefined ? [claim] : [],
   )
+}
+
+/**
+ * A run that took in a pack while it was being removed has named it for good. Called only where
+ * listings can be relied on: elsewhere a pack may just not be listed yet.
+ */
+function absentPacks({ inventory }: PruneView): Set<FileName> {
+  const named = [...inventory.files.values()].flatMap(({ packs }) => packs)
+  return new Set(named.map(({ name }) => name).filter((name) => !inventory.packs.has(name)))
 }
 
 function damagedPacks({ inventory, sessions }: PruneView): DamagedPack[] {
