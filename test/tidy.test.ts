@@ -51,6 +51,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const IMPORT_EXCEPTIONS: Exceptions = {
   'service/create.ts imports chunker/create-chunker.ts':
     'a wrong --chunk-size is a usage error, said before a password is asked for',
+  'repository/initialize.ts imports chunker/create-chunker.ts':
+    'chunk sizes that nothing could be cut by are refused before they are there for ever',
   'service/backup.ts imports crypto/sha256.ts': 'the name of a scan cache is a hash of the sources',
   'service/show-object.ts imports crypto/sha256.ts':
     'cat pack says whether the bytes have their name',

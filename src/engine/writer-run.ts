@@ -26,6 +26,35 @@ export async function doomedPacks(
   return new Set(marks.flatMap(({ packs }) => packs))
 }
 
+const LOOKUPS_AT_ONCE = 8
+
+/** A listing that lags behind does not show what was saved just now: what it lacks is asked for. */
+async function missingPacks(
+  repository: Repository,
+  relied: readonly FileName[],
+  signal: AbortSignal | undefined,
+): Promise<Set<FileName>> {
+  const { backend } = repository
+  const listed = await repository.listPacks(signal)
+  const unlisted = relied.filter((name) => !listed.has(name))
+  if (backend.listsConsistently) return new Set(unlisted)
+  const missing = new Set<FileName>()
+  const operation = signal === undefined ? {} : { signal }
+  for (let at = 0; at < unlisted.length; at += LOOKUPS_AT_ONCE) {
+    const batch = unlisted.slice(at, at + LOOKUPS_AT_ONCE)
+    const look = async (name: FileName) => {
+      const byte = await backend.load(
+        { kind: 'packs', name },
+        { offset: 0, byteCount: 1 },
+        operation,
+      )
+      if (byte === undefined) missing.add(name)
+    }
+    await Promise.all(batch.map(look))
+  }
+  return missing
+}
+
 /**
  * The refresh of FORMAT.md 17: marks, then packs. Returns those of `relied` that are doomed or gone.
  * With `phase: 'sweep'` only an intent dooms: enough for whoever looks when the snapshot is durable,
@@ -37,8 +66,9 @@ export async function lostPacks(
   { signal, phase }: { readonly signal: AbortSignal | undefined; readonly phase?: 'sweep' },
 ): Promise<FileName[]> {
   const doomed = await doomedPacks(repository, signal, phase)
-  const listed = await repository.listPacks(signal)
-  return [...relied].filter((name) => doomed.has(name) || !listed.has(name))
+  const names = [...relied]
+  const missing = await missingPacks(repository, names, signal)
+  return names.filter((name) => doomed.has(name) || missing.has(name))
 }
 
 /** What a run sees before it writes. */

@@ -18,6 +18,7 @@ import {
   type SharedIdKeys,
 } from '../format/config.ts'
 import { AEAD_CHACHA20_POLY1305, PADDING } from '../format/constants.ts'
+import { checkChunkerParameters } from '../chunker/create-chunker.ts'
 import type { SlotPayload } from '../format/slot.ts'
 import type { Backend, FileInfo, FileKind, OpOptions } from '../storage/backend.ts'
 import { authorIdOf, configMessage, type Keyring, keyringFrom } from './keyring.ts'
@@ -136,7 +137,8 @@ export function sealConfig(
 /**
  * Creates a repository and returns its id. The slot is durable before the config that lists it: a
  * crash before the config leaves no repository, and creating it again succeeds. If another process
- * creates one at the same time, at least one of the two takes its own back and fails.
+ * creates one at the same time, at least one of the two takes its own back and fails. Throws
+ * CAIRN_USAGE for chunk sizes that nothing could be cut by.
  */
 export async function createRepository(
   parts: CreateParts,
@@ -145,6 +147,7 @@ export async function createRepository(
   const { backend, clock, random } = parts
   const { signal } = options
   const operation = signal === undefined ? {} : { signal }
+  requireUsable(options.chunker ?? CHUNKER_DEFAULT)
   await requireUnused(backend, signal)
   await backend.create(operation)
   const repositoryId = random.bytes(16)
@@ -176,6 +179,17 @@ export async function createRepository(
     )
   }
   return repositoryId
+}
+
+/** What no backup could cut by must not become part of a repository: it stays as it is for ever. */
+function requireUsable(chunker: ChunkerSettings): void {
+  try {
+    checkChunkerParameters(chunker)
+  } catch (cause) {
+    throw new CairnError('CAIRN_USAGE', 'cannot create a repository with these chunk sizes', {
+      cause,
+    })
+  }
 }
 
 function firstConfig(

@@ -24,7 +24,7 @@ import { checkHistory } from './history.ts'
 import { knownClaims } from './known-claims.ts'
 import { loadClaims, type PackClaims } from './pack-claims.ts'
 import { PackReading } from './pack-reading.ts'
-import { addDamagedBlobs, reportAffected, reportPacks } from './report-damage.ts'
+import { addDamagedBlobs, reportAffected, reportMissing, reportPacks } from './report-damage.ts'
 import { choosePacks, type PackFileInfo } from './subset.ts'
 import { TreeWalk } from './tree-walk.ts'
 import { resolveUnconfirmed } from './unconfirmed.ts'
@@ -129,6 +129,8 @@ class Check {
     await this.#walk(walk, snapshots)
     await this.#readRest(context, claims, walk)
     const verdicts = this.#reading?.verdicts ?? []
+    const isAllSound = walk.lost.size === 0 && walk.problemCount === 0
+    reportMissing(context, claims.missing, isAllSound && this.#options.select === undefined)
     reportPacks(context, verdicts, walk)
     this.#noteUnindexed(walk, claims)
     addDamagedBlobs(walk.lost, claims, verdicts)

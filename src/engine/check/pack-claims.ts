@@ -20,6 +20,8 @@ export interface PackClaims {
   readonly claims: ReadonlyMap<FileName, readonly IndexedPack[]>
   /** Listed, but named by no index file. */
   readonly orphans: readonly FileName[]
+  /** Named by an index file, but not listed. */
+  readonly missing: readonly FileName[]
 }
 
 /** How often to start anew if index files are replaced meanwhile. */
@@ -109,29 +111,25 @@ async function withIndex(
   index.setStates(listed, new Set())
   for (const [name, same] of claims) reportLength(findings, name, same, listed.get(name))
   const orphans = [...listed.keys()].filter((name) => !claims.has(name)).sort()
-  return { index, listed, claims, orphans }
+  const missing = [...claims.keys()].filter((name) => !listed.has(name)).sort()
+  return { index, listed, claims, orphans, missing }
 }
 
-/** A pack that is gone, or whose length no index file has. */
+/** A pack whose length no index file has. */
 function reportLength(
   findings: FindingList,
   name: FileName,
   claims: readonly IndexedPack[],
   byteCount: number | undefined,
 ): void {
+  if (byteCount === undefined) return
   if (claims.every((claim) => claim.byteCount === byteCount)) return
   findings.suggestRepairIndex = true
-  const object = { kind: 'packs' as const, name }
   const lengths = [...new Set(claims.map((claim) => claim.byteCount))].join(' or ')
-  if (byteCount === undefined) {
-    const message = `pack ${shortId(name)} is missing: an index file names it`
-    findings.error(object, message, PACK_GONE_STEP)
-  } else {
-    const message = `pack ${shortId(name)} has ${byteCount} bytes where the index says ${lengths}`
-    findings.error(object, message, "run 'cairn repair index', then back up again")
-  }
+  findings.error(
+    { kind: 'packs', name },
+    `pack ${shortId(name)} has ${byteCount} bytes where the index says ${lengths}`,
+    "run 'cairn repair index', then back up again",
+  )
   findings.brokenPacks.add(name)
 }
-
-const PACK_GONE_STEP =
-  "restore it from a copy of the repository, or run 'cairn repair index' and back up again"

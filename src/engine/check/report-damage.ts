@@ -1,6 +1,6 @@
 /** From what was read and walked to findings: first the packs, then who needs what they held. */
 
-import { ID_BYTES, shortId } from '../../base/ids.ts'
+import { type FileName, ID_BYTES, shortId } from '../../base/ids.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { AffectedWalk } from './affected-paths.ts'
@@ -35,6 +35,32 @@ export function reportPacks(
   }
   for (const [name, problem] of walk.packProblems) report(name, [problem])
 }
+
+/**
+ * Reports packs that index files name and that are gone. Where everything was looked at and nothing
+ * is lost nobody needs them: a prune has removed them while a run took them in.
+ */
+export function reportMissing(
+  { findings }: CheckContext,
+  missing: readonly FileName[],
+  isHarmless: boolean,
+): void {
+  for (const name of missing) {
+    const object = { kind: 'packs' as const, name }
+    const what = `pack ${shortId(name)} is missing: an index file names it`
+    if (isHarmless) {
+      findings.suggestPrune = true
+      findings.note(object, `${what}, and nothing needs it`, "'cairn prune' removes the entry")
+    } else {
+      findings.suggestRepairIndex = true
+      findings.brokenPacks.add(name)
+      findings.error(object, what, PACK_GONE_STEP)
+    }
+  }
+}
+
+const PACK_GONE_STEP =
+  "restore it from a copy of the repository, or run 'cairn repair index' and back up again"
 
 /** Adds the blobs of which every copy is damaged to `lost`. */
 export function addDamagedBlobs(

@@ -6,7 +6,7 @@
 
 import { toHex } from '../../base/bytes.ts'
 import { CairnError, errorChain } from '../../base/errors.ts'
-import { shortId, type SnapshotId, snapshotIdOf } from '../../base/ids.ts'
+import { type FileName, shortId, type SnapshotId, snapshotIdOf } from '../../base/ids.ts'
 import { SESSION_ROLE } from '../../format/session.ts'
 import { decodeEnvelope, type SnapshotEnvelope } from '../../format/snapshot.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
@@ -135,6 +135,7 @@ async function requireEmpty({ repository, operation }: PruneContext): Promise<vo
 export async function loadView(context: PruneContext): Promise<PruneView> {
   const { repository, operation, listener, environment } = context
   listener.onPhase?.('load')
+  const before = await repository.backend.list('snapshots', operation)
   const sessions = await listSessions(repository, operation.signal)
   requireNoOtherPruner(sessions)
   const needed = await loadNeeded(context, sessions)
@@ -151,20 +152,25 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
     onMissing: (_snapshot, message) => listener.onNotice?.(message),
   })
   listener.onPhase?.('snapshots')
-  const unconfirmed = unconfirmedOf(needed, sessions)
+  const unconfirmed = unconfirmedOf(needed, sessions, new Set(before.map(({ name }) => name)))
   await used.walk(needed.snapshots, unconfirmed)
   return { inventory, used, sessions, needed, unconfirmed, marks }
 }
 
-/** Snapshots whose session still has files: their run may not have had its last look. */
+/**
+ * Snapshots whose run may not have had its last look: its session still has files, or may have begun
+ * since the sessions were listed. `before` are the snapshot files that were there earlier: a session
+ * begins before its snapshot is written.
+ */
 export function unconfirmedOf(
-  { snapshots }: NeededSnapshots,
+  { snapshots }: Pick<NeededSnapshots, 'snapshots'>,
   sessions: readonly SeenSession[],
+  before: ReadonlySet<FileName>,
 ): Set<SnapshotId> {
   const open = idsOfSessions(sessions)
-  return new Set(
-    snapshots.filter(({ envelope }) => open.has(toHex(envelope.sessionId))).map(({ id }) => id),
-  )
+  const isSettled = ({ name, envelope }: Snapshot) =>
+    before.has(name) && !open.has(toHex(envelope.sessionId))
+  return new Set(snapshots.filter((one) => !isSettled(one)).map(({ id }) => id))
 }
 
 /** Throws CAIRN_CONFLICT if another prune is at work: then both stop and try again (FORMAT.md 17). */

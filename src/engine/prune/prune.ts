@@ -1,6 +1,6 @@
 /** A prune from its session to its report: plan, execute, and try again where two have met. */
 
-import { isCairnError } from '../../base/errors.ts'
+import { CairnError, isCairnError } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import { SESSION_ROLE } from '../../format/session.ts'
 import { requireAdmin } from '../../repository/keyring.ts'
@@ -74,9 +74,36 @@ async function firstBeat({ signal }: PruneContext, session: Session): Promise<vo
 }
 
 async function announce(context: PruneContext): Promise<PrunePlan> {
-  const plan = await planPrune(context)
+  const plan = await planOnce(context)
   context.listener.onPlan?.(plan.statistics)
   return plan
+}
+
+/**
+ * Throws CAIRN_CONFLICT where the repository makes no sense because somebody has changed it between
+ * two listings: a snapshot that was forgotten after it was listed, and its packs gone before they were.
+ */
+async function planOnce(context: PruneContext): Promise<PrunePlan> {
+  const before = await stateOf(context)
+  try {
+    return await planPrune(context)
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_CORRUPT') || (await stateOf(context)) === before) throw error
+    throw new CairnError(
+      'CAIRN_CONFLICT',
+      'cannot plan the prune: another run keeps changing what is there; run this again when it is done',
+      { cause: error },
+    )
+  }
+}
+
+/** Equal as long as nothing has come or gone that says what is needed and where it is. */
+async function stateOf({ repository, operation }: PruneContext): Promise<string> {
+  const names: FileName[] = []
+  for (const kind of ['retired', 'snapshots', 'index'] as const) {
+    for (const { name } of await repository.backend.list(kind, operation)) names.push(name)
+  }
+  return names.sort().join(' ')
 }
 
 async function rounds(context: PruneContext): Promise<PruneReport> {
@@ -84,7 +111,7 @@ async function rounds(context: PruneContext): Promise<PruneReport> {
   const byteCounts = bytesOf(first)
   const results = [await executePrune(context, first)]
   while ((results.at(-1)?.spared.length ?? 0) > 0 && results.length < ROUNDS_MAX) {
-    const plan = await planPrune(context)
+    const plan = await planOnce(context)
     for (const [name, byteCount] of bytesOf(plan)) byteCounts.set(name, byteCount)
     results.push(await executePrune(context, plan))
   }

@@ -96,7 +96,8 @@ async function decide(
   if (marks.some(({ name }) => !known.has(name))) return 'conflict'
   // The intent counts although a listing that lags behind may not show it.
   await inventory.listPacks(doomedBy([...marks, ...view.marks, intent]))
-  await used.walk(needed.snapshots, unconfirmedOf(needed, sessions))
+  const before = new Set(view.needed.snapshots.map(({ name }) => name))
+  await used.walk(needed.snapshots, unconfirmedOf(needed, sessions, before))
   const listed = new Set(packs.filter((name) => inventory.packs.has(name)))
   return { spared: [...listed].filter((name) => isNeeded(view, name)), listed }
 }

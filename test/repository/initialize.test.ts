@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import type { ChunkerSettings } from '../../src/format/config.ts'
+import { createRepository } from '../../src/repository/initialize.ts'
+import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
+import { inlineEnvironment } from '../support/backup-harness.ts'
+
+const SOUND: ChunkerSettings = { algorithm: 1, minBytes: 256, averageBytes: 512, maxBytes: 2048 }
+
+test.each<readonly [string, Partial<ChunkerSettings>]>([
+  ['an average that is no power of two', { averageBytes: 600 }],
+  ['an average below the least', { minBytes: 1024 }],
+  ['a most that is the average', { maxBytes: 512 }],
+  ['a least of nothing', { minBytes: 0 }],
+  ['a most beyond what a blob may have', { maxBytes: 128 << 20 }],
+  ['a fraction', { minBytes: 256.5 }],
+])('no repository is created with %s', async (_, wrong) => {
+  const { clock, random } = inlineEnvironment()
+  const backend = new MemoryBackend()
+  await expect(
+    createRepository(
+      { backend, clock, random },
+      {
+        secret: { kind: 'key', bytes: new Uint8Array(32) },
+        label: 'test',
+        chunker: { ...SOUND, ...wrong },
+      },
+    ),
+  ).rejects.toMatchObject({ code: 'CAIRN_USAGE' })
+  expect(backend.files.size).toBe(0)
+})
