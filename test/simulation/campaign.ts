@@ -27,6 +27,9 @@ export interface CampaignOptions {
   /** Stops beginning new runs after this much processor time. */
   readonly cpuMsMax?: number
   readonly failuresMax?: number
+  readonly onFailure?: (failure: Failure) => void
+  /** Asked before each run. */
+  readonly isInterrupted?: () => boolean
 }
 
 /** One run in this many is repeated. */
@@ -41,6 +44,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Campaign> {
   let runs = 0
   let repeated = 0
   for (let at = 0; at < options.runs && failures.length < failuresMax; at++) {
+    if (options.isInterrupted?.() === true) break
     if (cpuMsSince(begin) > (options.cpuMsMax ?? Number.POSITIVE_INFINITY)) break
     const profile = profiles[at % profiles.length] ?? ''
     const plan = drawPlan(firstSeed + Math.floor(at / profiles.length), profileNamed(profile))
@@ -53,7 +57,9 @@ export async function runCampaign(options: CampaignOptions): Promise<Campaign> {
       const again = await runPlan(plan)
       if (again.digest !== result.digest) violations.push('determinism: two runs differ')
     }
-    if (violations.length > 0) failures.push({ plan, violations })
+    if (violations.length === 0) continue
+    failures.push({ plan, violations })
+    options.onFailure?.({ plan, violations })
   }
   return { failures, tables, runs, repeated }
 }

@@ -134,11 +134,8 @@ export class Oracle {
     if (problem !== undefined) this.violated('acknowledged', `a complete restore: ${problem}`)
   }
 
-  /**
-   * Looks at everything, while nobody works. With `check`: also at what a check says of it. Until
-   * the next prune, an index file may name a pack that was removed while a run took it in.
-   */
-  async judge(check: 'without check' | 'with stray entries' | 'strict'): Promise<void> {
+  /** Looks at everything, while nobody works. With `check`: also at what a check says of it. */
+  async judge(check: 'without check' | 'with check'): Promise<void> {
     for (const path of this.#place.misnamed()) this.violated('immutable', path)
     const broken = new Set<string>()
     await this.#look(async ({ snapshots, blobs, unconfirmed }) => {
@@ -152,7 +149,7 @@ export class Oracle {
         if (!isUnconfirmed) this.violated('in doubt', `${snapshot.id.slice(0, 8)}: ${problem}`)
       }
     })
-    if (check !== 'without check') await this.#judgeCheck(broken, check === 'strict')
+    if (check === 'with check') await this.#judgeCheck(broken)
   }
 
   async #verifyClaim(
@@ -234,7 +231,7 @@ export class Oracle {
     return undefined
   }
 
-  async #judgeCheck(broken: ReadonlySet<string>, isStrict: boolean): Promise<void> {
+  async #judgeCheck(broken: ReadonlySet<string>): Promise<void> {
     // The judge changes nothing: not even a check of its own confirms a snapshot.
     const backend = new ReadOnlyView(this.#place)
     try {
@@ -244,10 +241,7 @@ export class Oracle {
         opening: openSimRepository(backend, this.#environment),
         readData: { kind: 'all' },
       })
-      const errors = report.findings.filter(
-        ({ severity, message }) =>
-          severity === 'error' && (isStrict || !message.includes('an index file names it')),
-      )
+      const errors = report.findings.filter(({ severity }) => severity === 'error')
       if (broken.size === 0 && errors.length > 0) {
         this.violated('verdict', `a false alarm: ${errors[0]?.message}`)
       }

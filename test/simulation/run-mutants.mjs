@@ -1,79 +1,90 @@
 /**
- * `npm run mutants [-- name …]`: puts each known mistake of mutants/*.patch into a copy of the tree and
- * lets the simulation find it. Prints the seed that did. A mutant that lives is a hole in the
- * simulation: exit code 1.
- *
- * The head of a patch says what is wrong, and after `profiles:` where that can show.
+ * `npm run mutants [-- name …]`: puts each known mistake of mutants.mjs into a copy of the tree, where
+ * the simulation, or the test that is named with it, has to find it. Prints the seed or test that did. A
+ * mutant that lives is a hole: exit code 1.
  */
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
+import { MUTANTS } from './mutants.mjs'
 
-const RUNS_MAX = process.env.CAIRN_MUTANT_RUNS ?? '400'
+const RUNS_MAX = process.env.CAIRN_MUTANT_RUNS ?? '600'
 const root = new URL('../..', import.meta.url).pathname
-const folder = join(root, 'test/simulation/mutants')
 
-function run(command, args, cwd, input) {
-  return spawnSync(command, args, { cwd, encoding: 'utf8', input, maxBuffer: 1 << 28 })
+function run(command, args, cwd) {
+  return spawnSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 28 })
 }
 
-/** How the mutant died, or undefined if it lives. Throws if it cannot be made. */
-function hunt(copy, patch) {
-  const applied = run('patch', ['-p1', '--no-backup-if-mismatch'], copy, patch)
-  if (applied.status !== 0) throw new Error(`it does not apply: ${applied.stdout}`)
-  const built = run(
-    join(root, 'node_modules/.bin/tsc'),
-    ['-p', 'test/simulation/tsconfig.json'],
-    copy,
-  )
+function spoil(copy, { edits }) {
+  for (const { file, find, replace } of edits) {
+    const path = join(copy, file)
+    const text = readFileSync(path, 'utf8')
+    if (text.split(find).length !== 2) throw new Error(`${file} has not exactly one of: ${find}`)
+    writeFileSync(
+      path,
+      text.replace(find, () => replace),
+    )
+  }
+}
+
+/** How the simulation has found it, or undefined. */
+function simulate(copy, profiles) {
+  const tsc = join(root, 'node_modules/.bin/tsc')
+  const built = run(tsc, ['-p', 'test/simulation/tsconfig.json'], copy)
   // A mistake may leave something unused, which the compiler tells and builds all the same.
   const errors = built.stdout.split('\n').filter((line) => /error TS(?!6133)/.test(line))
   if (errors.length > 0) throw new Error(`it does not build: ${errors[0]}`)
-  const profiles = /^profiles: (.*)$/m.exec(patch)?.[1] ?? ''
   const program = 'dist/simulation-build/test/simulation/simulate.js'
-  const found = run(
-    process.execPath,
-    [program, '--profile', profiles, '--seed', '1', '--runs', RUNS_MAX, '--no-shrink'],
-    copy,
-  )
+  const options = ['--profile', profiles.join(), '--seed', '1', '--runs', RUNS_MAX, '--no-shrink']
+  const found = run(process.execPath, [program, ...options], copy)
   const [, seed, violation] = /^VIOLATION: .* -- (.*)\n\s*(.*)/m.exec(found.stdout) ?? []
   if (seed !== undefined) return `${seed}: ${violation}`
   // A program that breaks down altogether is found out as well.
   return found.status === 0 ? undefined : `it breaks down: ${found.stderr.slice(0, 200)}`
 }
 
-function inCopy(patch) {
+/** How tests have found it, or undefined. */
+function test(copy, { file, name }) {
+  const only = name === undefined ? [] : ['-t', name]
+  const args = ['run', file, ...only, '--bail=1', '--testTimeout=600000']
+  const found = run(join(root, 'node_modules/.bin/vitest'), args, copy)
+  if (found.status === 0) return undefined
+  const [, title, error] = /FAIL\s+(.*)\n(.*)/.exec(found.stdout) ?? []
+  if (title === undefined) throw new Error(`its tests do not run: ${found.stderr.slice(0, 500)}`)
+  return `${title}: ${error}`
+}
+
+function hunt(mutant) {
   const copy = mkdtempSync(join(tmpdir(), 'cairn-mutant-'))
   try {
-    for (const name of ['src', 'test', 'tsconfig.json', 'package.json']) {
+    for (const name of ['src', 'test', 'tsconfig.json', 'package.json', 'vitest.config.ts']) {
       cpSync(join(root, name), join(copy, name), { recursive: true })
     }
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
-    return hunt(copy, patch)
+    spoil(copy, mutant)
+    const { profiles, tests } = mutant
+    return tests === undefined ? simulate(copy, profiles) : test(copy, tests)
   } finally {
     rmSync(copy, { recursive: true, force: true })
   }
 }
 
 const chosen = process.argv.slice(2)
-const names = readdirSync(folder)
-  .filter((name) => name.endsWith('.patch'))
-  .map((name) => name.slice(0, -'.patch'.length))
-  .filter((name) => chosen.length === 0 || chosen.includes(name))
+const mutants = MUTANTS.filter(({ name }) => chosen.length === 0 || chosen.includes(name))
 let lives = 0
-for (const name of names) {
-  const patch = readFileSync(join(folder, `${name}.patch`), 'utf8')
+for (const mutant of mutants) {
   try {
-    const death = inCopy(patch)
+    const death = hunt(mutant)
     if (death === undefined) lives++
-    console.log(`${death === undefined ? 'LIVES ' : 'killed'}  ${name}${death ? `  ${death}` : ''}`)
+    const what = death === undefined ? 'LIVES ' : 'killed'
+    console.log(`${what}  ${mutant.name}${death === undefined ? '' : `  ${death}`}`)
   } catch (error) {
     lives++
-    console.log(`BROKEN  ${name}  ${error.message}`)
+    console.log(`BROKEN  ${mutant.name}  ${error.message}`)
   }
 }
-console.log(`${names.length - lives} of ${names.length} mutants killed`)
+console.log(`${mutants.length - lives} of ${mutants.length} mutants killed`)
 process.exitCode = lives === 0 ? 0 : 1

@@ -30,17 +30,19 @@ const { values } = parseArgs({
   allowNegative: true,
 })
 
-async function report({ plan, violations }: Failure): Promise<void> {
+function tell({ plan, violations }: Failure): void {
   console.log(`\nVIOLATION: npm run simulate -- --profile ${plan.profile} --seed ${plan.seed}`)
   for (const violation of new Set(violations)) console.log(`  ${violation}`)
-  if (!values.shrink) return
+}
+
+async function explain({ plan, violations }: Failure): Promise<void> {
   const invariants = new Set(violations.map(invariantOf))
   const least = await shrink(plan, async (candidate) => {
     const result = await runPlan(candidate)
     return result.violations.some((violation) => invariants.has(invariantOf(violation)))
   })
   const result = await runPlan(least, { keepTrace: true })
-  console.log(`\nthe least of it:\n${planText(least)}`)
+  console.log(`\nthe least of --profile ${plan.profile} --seed ${plan.seed}:\n${planText(least)}`)
   for (const violation of new Set(result.violations)) console.log(`  ${violation}`)
   console.log(`\n${result.trace.slice(-TRACE_LINES_MAX).join('\n')}`)
 }
@@ -56,7 +58,13 @@ async function crashPoints(): Promise<void> {
   process.exitCode = failures.length === 0 ? 0 : 1
 }
 
+let isInterrupted = false
+
 async function main(): Promise<void> {
+  // The tables of what was done are shown all the same.
+  process.once('SIGINT', () => {
+    isInterrupted = true
+  })
   memoizeKeys()
   await warmUp()
   if (values['crash-points']) return await crashPoints()
@@ -77,8 +85,10 @@ async function main(): Promise<void> {
     runs,
     ...(minutes === undefined ? {} : { cpuMsMax: minutes * 60_000 }),
     failuresMax: Number(values.failures),
+    onFailure: tell,
+    isInterrupted: () => isInterrupted,
   })
-  for (const failure of campaign.failures) await report(failure)
+  if (values.shrink) for (const failure of campaign.failures) await explain(failure)
   const seconds = (performance.now() - begin) / 1000
   console.log(`\nseeds from ${firstSeed}; ${campaign.repeated} of them twice, to compare traces`)
   console.log(`${campaign.runs} runs in ${seconds.toFixed(1)} s`)

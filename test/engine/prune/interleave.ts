@@ -12,7 +12,7 @@ import type {
 /** Reading a file that does not change takes no turn: its order makes no difference. */
 export class Client implements Backend {
   readonly #inner: Backend
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting: { readonly call: string; readonly begin: () => void }[] = []
   #wake: () => void = () => {}
   #isDone = false
   #running = 0
@@ -51,9 +51,15 @@ export class Client implements Backend {
     if (next === undefined) return false
     this.turns++
     this.#running++
-    next()
+    next.begin()
     await this.#settled()
     return true
+  }
+
+  /** The call that the next turn makes, as `save snapshots`; undefined if the work is done. */
+  async next(): Promise<string | undefined> {
+    await this.#settled()
+    return this.#waiting[0]?.call
   }
 
   async turnsUntilDone(): Promise<void> {
@@ -72,13 +78,13 @@ export class Client implements Backend {
     }
   }
 
-  async #gated<T>(call: () => Promise<T>): Promise<T> {
-    await new Promise<void>((resolve) => {
-      this.#waiting.push(resolve)
+  async #gated<T>(call: string, make: () => Promise<T>): Promise<T> {
+    await new Promise<void>((begin) => {
+      this.#waiting.push({ call, begin })
       this.#wake()
     })
     try {
-      return await call()
+      return await make()
     } finally {
       this.#running--
       this.#wake()
@@ -86,11 +92,11 @@ export class Client implements Backend {
   }
 
   create(options?: OpOptions): Promise<void> {
-    return this.#gated(() => this.#inner.create(options))
+    return this.#gated('create', () => this.#inner.create(options))
   }
 
   save(file: FileRef, bytes: Uint8Array, options?: OpOptions): Promise<void> {
-    return this.#gated(() => this.#inner.save(file, bytes, options))
+    return this.#gated(`save ${file.kind}`, () => this.#inner.save(file, bytes, options))
   }
 
   flush(options?: OpOptions): Promise<void> {
@@ -102,11 +108,11 @@ export class Client implements Backend {
   }
 
   list(kind: FileKind, options?: Parameters<Backend['list']>[1]): Promise<FileInfo[]> {
-    return this.#gated(() => this.#inner.list(kind, options))
+    return this.#gated(`list ${kind}`, () => this.#inner.list(kind, options))
   }
 
   remove(file: FileRef, options?: OpOptions): Promise<void> {
-    return this.#gated(() => this.#inner.remove(file, options))
+    return this.#gated(`remove ${file.kind}`, () => this.#inner.remove(file, options))
   }
 
   sweepTemporary(olderThanMs: number, options?: OpOptions): Promise<number> {

@@ -145,6 +145,50 @@ describe.each(['alive', 'taken for dead'] as const)('the backup is %s', (how) =>
   )
 })
 
+async function callsOf(client: Client): Promise<string[]> {
+  const calls: string[] = []
+  for (let next = await client.next(); next !== undefined; next = await client.next()) {
+    calls.push(next)
+    await client.turn()
+  }
+  return calls
+}
+
+/**
+ * The narrowest place: the backup's looks before and after it saves its snapshot, and the prune's between
+ * its intent and the last removal. Every schedule in which the turn goes over four times there.
+ */
+test('C2: a backup at its last looks, a prune at its own, and back', async () => {
+  const writes = await callsOf(writer(copyOf(base), new Set()))
+  const prunes = await callsOf(pruner(copyOf(base), new Set()))
+  const saved = writes.indexOf('save snapshots')
+  const intent = prunes.lastIndexOf('save marks', prunes.indexOf('remove packs'))
+  const removed = prunes.indexOf('remove marks')
+  expect(writes.slice(saved - 2, saved + 3).join()).toBe(
+    'list marks,list packs,save snapshots,list marks,list packs',
+  )
+  expect(intent).toBeLessThan(removed - 5)
+  for (let before = saved - 2; before <= saved; before++) {
+    for (let p = intent; p <= removed; p++) {
+      for (let w = 1; before + w <= saved + 4; w++) {
+        const schedule = `backup ${before}, prune ${p}, backup ${w}`
+        const disk = copyOf(base)
+        const written = writer(disk, new Set())
+        const pruned = pruner(disk, new Set())
+        await written.take(before)
+        await pruned.take(p)
+        await written.take(w)
+        await pruned.turnsUntilDone()
+        await written.turnsUntilDone()
+        await pruned.result.catch((error: unknown) =>
+          expect(isCairnError(error, 'CAIRN_CONFLICT'), `${schedule}: ${String(error)}`).toBe(true),
+        )
+        await expectWhole(disk, written, schedule)
+      }
+    }
+  }
+})
+
 /** Each blob of the snapshots twice, in packs of their own. */
 async function doubled(): Promise<MemoryBackend> {
   const disk = copyOf(base)

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CheckReport } from '../../../src/engine/check/check-options.ts'
 import { checkRepository } from '../../../src/engine/check/check.ts'
+import type { FileName } from '../../../src/base/ids.ts'
+import { saveMark } from '../../../src/repository/marks.ts'
 import { Repository } from '../../../src/repository/repository.ts'
 import { Session } from '../../../src/repository/sessions.ts'
 import type { FileKind } from '../../../src/storage/backend.ts'
@@ -136,6 +138,25 @@ test('check notes a pack that an index file names and nobody needs; prune drops 
   })
   await runPrune(disk)
   expect((await check(disk)).findings).toEqual([])
+})
+
+test('an intent stays as long as a pack of it is there, and then a later prune goes on from it', async () => {
+  const disk = await forgottenFirst()
+  // While somebody is at work who began before it, only marks are written.
+  const alive = new Set<number>()
+  const session = new Session(await openAgain(disk, newProcess(alive)), 'writer')
+  await session.beat()
+  await saveMark(await openAgain(disk), 'sweep', packsOfFirst as FileName[])
+  const [intent = ''] = names(disk, 'marks')
+  for (let at = 0; at < 2; at++) {
+    await runPrune(disk, { graceMs: 0 }, { environment: newProcess(alive) })
+    expect(names(disk, 'marks')).toContain(intent)
+    expect(names(disk, 'packs')).toEqual(expect.arrayContaining(packsOfFirst))
+  }
+  await session.end()
+  await runPrune(disk)
+  expect(names(disk, 'marks')).toEqual([])
+  expect(names(disk, 'packs').filter((name) => packsOfFirst.includes(name))).toEqual([])
 })
 
 test('a backup counts a pack as there that a lagging listing does not show yet', async () => {
