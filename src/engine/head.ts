@@ -9,8 +9,8 @@ import { shortId } from '../base/ids.ts'
 import { sha256 } from '../crypto/sha256.ts'
 import { decodeEnvelope, type SnapshotEnvelope } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
-import { idsOfSessions, listSessions } from '../repository/sessions.ts'
-import { headsOf, settledSnapshots, type Snapshot } from '../repository/snapshots.ts'
+import { listSettling } from '../repository/sessions.ts'
+import { headsOf, type Snapshot } from '../repository/snapshots.ts'
 import { forgottenSnapshots } from '../repository/tombstones.ts'
 import { findLosses, seenHistory } from './rollback.ts'
 
@@ -81,11 +81,11 @@ export async function readHead(repository: Repository, signal?: AbortSignal): Pr
       missing.push(`${kind}/${shortId(name)} is damaged: ${errorChain(error)}`)
     },
   }
-  // Sessions first: what may still be taken back is no part of the history yet (FORMAT.md 14).
-  const openSessions = idsOfSessions(await listSessions(repository, signal))
+  // First: what may still be taken back is no part of the history yet (FORMAT.md 14).
+  const { isSettled } = await listSettling(repository, signal)
   const history = await repository.history(options)
   const { snapshots } = history
-  const settled = settledSnapshots(snapshots, openSessions)
+  const settled = snapshots.filter(isSettled)
   const { tombstones, forgotten } = seenHistory(history)
   const bodies = forgottenSnapshots(history.tombstones)
   for (const loss of findLosses(repository, { snapshots, tombstones, forgotten }, undefined)) {

@@ -8,8 +8,8 @@ import { type Mark, MARK_PHASE } from '../format/session.ts'
 import type { History, Repository } from '../repository/repository.ts'
 import {
   BEAT_PERIOD_MS,
-  idsOfSessions,
-  listSessions,
+  type IsSettled,
+  listSettling,
   type SeenSession,
   Session,
 } from '../repository/sessions.ts'
@@ -74,24 +74,24 @@ export async function lostPacks(
 /** What a run sees before it writes. */
 export interface WriterView {
   readonly sessions: readonly SeenSession[]
+  readonly isSettled: IsSettled
   readonly history: History
 }
 
-/** Sessions first: of one that is not there, every snapshot that comes to be listed is there to stay. */
 export async function lookAround(
   repository: Repository,
   signal: AbortSignal | undefined,
 ): Promise<WriterView> {
-  const sessions = await listSessions(repository, signal)
-  return { sessions, history: await repository.history(signal === undefined ? {} : { signal }) }
+  const settling = await listSettling(repository, signal)
+  return { ...settling, history: await repository.history(signal === undefined ? {} : { signal }) }
 }
 
 /** The same as a snapshot that is written now tells it. */
-export function seenStateOf({ sessions, history }: WriterView): SeenState {
+export function seenStateOf({ isSettled, history }: WriterView): SeenState {
   return {
     snapshots: history.snapshots,
     tombstones: history.tombstones.map(({ id }) => id),
-    openSessions: idsOfSessions(sessions),
+    isSettled,
   }
 }
 

@@ -8,7 +8,8 @@ import { decodeEnvelope, SERIES_BYTES } from '../format/snapshot.ts'
 import type { Tombstone } from '../format/session.ts'
 import type { Keyring } from './keyring.ts'
 import type { History } from './repository.ts'
-import { settledSnapshots, type Snapshot } from './snapshots.ts'
+import type { IsSettled } from './sessions.ts'
+import type { Snapshot } from './snapshots.ts'
 import { nanosecondsOf } from './time.ts'
 
 /** Tells this use of the id key from those for blobs and objects. */
@@ -45,15 +46,12 @@ export function replacedSnapshots(
   return new Set(replaced.map(({ id }) => id))
 }
 
-/**
- * Those whose data nobody needs any more: as `replacedSnapshots`, by what no run can take back.
- * `openSessions` must have been listed before the snapshots.
- */
+/** Those whose data nobody needs any more: as `replacedSnapshots`, by what no run can take back. */
 export function replacedForGood(
   { snapshots, replaced, tombstones }: Pick<History, 'snapshots' | 'replaced' | 'tombstones'>,
-  openSessions: ReadonlySet<string>,
+  isSettled: IsSettled,
 ): Snapshot[] {
-  const settled = settledSnapshots([...snapshots, ...replaced], openSessions)
+  const settled = [...snapshots, ...replaced].filter(isSettled)
   const ids = replacedSnapshots(
     settled,
     tombstones.map(({ tombstone }) => tombstone),

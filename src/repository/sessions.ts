@@ -3,6 +3,7 @@
 import { toHex } from '../base/bytes.ts'
 import type { FileName } from '../base/ids.ts'
 import { decodeBeat, encodeBeat, type SessionBeat, SESSION_ROLE } from '../format/session.ts'
+import type { SnapshotEnvelope } from '../format/snapshot.ts'
 import type { Repository } from './repository.ts'
 import { nanosecondsOf, timeOf } from './time.ts'
 
@@ -102,4 +103,34 @@ export async function listSessions(
 /** Ids in hex of the sessions that have not ended, dead or alive: what they wrote is not settled. */
 export function idsOfSessions(sessions: readonly SeenSession[]): Set<string> {
   return new Set(sessions.map(({ beat }) => toHex(beat.sessionId)))
+}
+
+/** Whether the run that wrote a snapshot cannot take it back any more (FORMAT.md 14). */
+export type IsSettled = (snapshot: {
+  readonly name: FileName
+  readonly envelope: Pick<SnapshotEnvelope, 'sessionId'>
+}) => boolean
+
+/**
+ * The sessions, and what is settled of the snapshots that are listed after this has returned. The
+ * files of snapshots are listed first: a session begins before its snapshot is written, so that of a
+ * snapshot which was there before the sessions were listed, the session is among them or has ended.
+ */
+export async function listSettling(
+  repository: Repository,
+  signal?: AbortSignal,
+): Promise<{ readonly sessions: readonly SeenSession[]; readonly isSettled: IsSettled }> {
+  const operation = signal === undefined ? {} : { signal }
+  const files = await repository.backend.list('snapshots', operation)
+  const sessions = await listSessions(repository, signal)
+  return { sessions, isSettled: settledBy(sessions, new Set(files.map(({ name }) => name))) }
+}
+
+/** `before` are files of snapshots that were there before the sessions were listed. */
+export function settledBy(
+  sessions: readonly SeenSession[],
+  before: ReadonlySet<FileName>,
+): IsSettled {
+  const open = idsOfSessions(sessions)
+  return ({ name, envelope }) => before.has(name) && !open.has(toHex(envelope.sessionId))
 }

@@ -22,6 +22,7 @@ import type { Time } from '../format/tree.ts'
 import { AeadSet } from '../pipeline/pack-seal.ts'
 import type { Keyring } from './keyring.ts'
 import type { LoadedObject, Repository } from './repository.ts'
+import type { IsSettled } from './sessions.ts'
 import { seriesOf } from './partial-snapshots.ts'
 import { nanosecondsOf } from './time.ts'
 
@@ -123,14 +124,6 @@ export function decodeForgotten(
   return decodeSigned({ body, author, aead, logicalId }, repository.keyring)
 }
 
-/** Those that their runs cannot take back any more: none of the sessions is theirs. */
-export function settledSnapshots<S extends Pick<Snapshot, 'envelope'>>(
-  snapshots: readonly S[],
-  openSessions: ReadonlySet<string>,
-): S[] {
-  return snapshots.filter(({ envelope }) => !openSessions.has(toHex(envelope.sessionId)))
-}
-
 /**
  * The heads of an author: snapshots that no other of the author's names as previous. Partial ones
  * come and go, and are left out of the history.
@@ -150,8 +143,7 @@ export function headsOf(snapshots: readonly Snapshot[], author: string): Snapsho
 export interface SeenState {
   readonly snapshots: readonly Snapshot[]
   readonly tombstones: readonly Uint8Array[]
-  /** Ids in hex of the sessions that were there before the snapshots were listed. */
-  readonly openSessions: ReadonlySet<string>
+  readonly isSettled: IsSettled
 }
 
 /**
@@ -169,7 +161,7 @@ export async function saveSnapshot(
 ): Promise<Snapshot & { readonly byteCount: number }> {
   const { keyring, box } = repository
   const self = toHex(keyring.authorId)
-  const settled = settledSnapshots(seen.snapshots, seen.openSessions)
+  const settled = seen.snapshots.filter(seen.isSettled)
   const others = [...new Set(settled.map(({ author }) => author))].filter((a) => a !== self)
   const sequences = seen.snapshots
     .filter(({ author }) => author === self)

@@ -9,7 +9,7 @@ import { encodeTombstone, type Forgotten } from '../format/session.ts'
 import { requireAdmin } from './keyring.ts'
 import type { LoadedTombstone, Repository } from './repository.ts'
 import { replacedForGood } from './partial-snapshots.ts'
-import { idsOfSessions, listSessions } from './sessions.ts'
+import { listSettling } from './sessions.ts'
 import type { Snapshot } from './snapshots.ts'
 import { timeOf } from './time.ts'
 
@@ -151,11 +151,11 @@ export async function tidyTombstones(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   requireForgetting(repository)
-  const openSessions = idsOfSessions(await listSessions(repository, options.signal))
+  const { isSettled } = await listSettling(repository, options.signal)
   const history = await repository.history(options)
   const { tombstones, leftovers } = history
   // Before what replaces them, which may be among the leftovers.
-  const replaced = replacedForGood(history, openSessions).map(({ name }) => name)
+  const replaced = replacedForGood(history, isSettled).map(({ name }) => name)
   await removeSnapshotFiles(repository, replaced, options)
   await removeSnapshotFiles(repository, leftovers, options)
   await mergeTombstones(repository, tombstones, options.signal)

@@ -41,7 +41,7 @@ async function another(repository: Repository, seconds: number): Promise<void> {
   const seen = {
     snapshots,
     tombstones: tombstones.map(({ id }) => id),
-    openSessions: new Set<string>(),
+    isSettled: () => true,
   }
   await saveSnapshot(repository, timeOf(BigInt(seconds) * 1_000_000_000n), content, seen)
 }

@@ -284,7 +284,7 @@ export class RepositoryBuilder {
     const { id } = await saveSnapshot(repository, time, full, {
       snapshots,
       tombstones: [],
-      openSessions: new Set(),
+      isSettled: () => true,
     })
     const { backend, clock, random, process } = repository
     await backend.flush()

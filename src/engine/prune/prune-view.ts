@@ -4,7 +4,6 @@
  * an error is never read as "nothing there".
  */
 
-import { toHex } from '../../base/bytes.ts'
 import { CairnError, errorChain } from '../../base/errors.ts'
 import { type FileName, shortId, type SnapshotId, snapshotIdOf } from '../../base/ids.ts'
 import { SESSION_ROLE } from '../../format/session.ts'
@@ -13,7 +12,7 @@ import { BlobReader } from '../../repository/blob-reader.ts'
 import { doomedBy, listMarks, type StoredMark } from '../../repository/marks.ts'
 import type { DamagedFile } from '../../repository/repository.ts'
 import { replacedForGood, replacedSnapshots } from '../../repository/partial-snapshots.ts'
-import { idsOfSessions, listSessions, type SeenSession } from '../../repository/sessions.ts'
+import { type IsSettled, listSettling, type SeenSession } from '../../repository/sessions.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { PackInventory } from './pack-inventory.ts'
 import type { PruneContext } from './prune-options.ts'
@@ -23,6 +22,8 @@ const TREE_CACHE_BYTES = 32 << 20
 
 export interface NeededSnapshots {
   readonly snapshots: readonly Snapshot[]
+  /** Files of all that were there, needed or not. */
+  readonly files: ReadonlySet<FileName>
   /** Whether a partial snapshot that was there before may have been removed: another is in its place. */
   readonly replaces: (partial: Snapshot) => boolean
   readonly forgotten: ReadonlySet<SnapshotId>
@@ -44,13 +45,13 @@ function stop(problem: string): CairnError {
 }
 
 /**
- * Tombstones, then snapshots (FORMAT.md 17): those that are not forgotten. `sessions` must have been
- * listed before: a partial snapshot is needed until one that no run can take back is in its place.
+ * Tombstones, then snapshots (FORMAT.md 17): those that are not forgotten. `isSettled` must have been
+ * made before: a partial snapshot is needed until one that no run can take back is in its place.
  * Throws CAIRN_CORRUPT in any doubt.
  */
 export async function loadNeeded(
   context: PruneContext,
-  sessions: readonly SeenSession[],
+  isSettled: IsSettled,
 ): Promise<NeededSnapshots> {
   const { repository, operation } = context
   const damaged: DamagedFile[] = []
@@ -66,7 +67,7 @@ export async function loadNeeded(
     )
   }
   const history = await repository.history({ ...operation, onDamage, onWithheld })
-  const ignored = new Set(replacedForGood(history, idsOfSessions(sessions)))
+  const ignored = new Set(replacedForGood(history, isSettled))
   const all = [...history.snapshots, ...history.replaced]
   const snapshots = all.filter((one) => !ignored.has(one))
   // Listed once more: what vanished from between the two listings was forgotten meanwhile.
@@ -95,9 +96,11 @@ export async function loadNeeded(
       [...all, partial],
       tombstones.map(({ tombstone }) => tombstone),
     ).has(partial.id)
+  const files = new Set(all.map(({ name }) => name))
   const { without } = context
-  if (without === undefined) return { snapshots, forgotten, replaces }
+  if (without === undefined) return { snapshots, files, forgotten, replaces }
   return {
+    files,
     replaces,
     snapshots: snapshots.filter(({ id }) => !without.has(id)),
     forgotten: new Set([...forgotten, ...without]),
@@ -135,10 +138,9 @@ async function requireEmpty({ repository, operation }: PruneContext): Promise<vo
 export async function loadView(context: PruneContext): Promise<PruneView> {
   const { repository, operation, listener, environment } = context
   listener.onPhase?.('load')
-  const before = await repository.backend.list('snapshots', operation)
-  const sessions = await listSessions(repository, operation.signal)
+  const { sessions, isSettled } = await listSettling(repository, operation.signal)
   requireNoOtherPruner(sessions)
-  const needed = await loadNeeded(context, sessions)
+  const needed = await loadNeeded(context, isSettled)
   const inventory = new PackInventory(repository, operation)
   await inventory.loadIndex()
   const marks = await listMarks(repository, operation.signal)
@@ -152,24 +154,16 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
     onMissing: (_snapshot, message) => listener.onNotice?.(message),
   })
   listener.onPhase?.('snapshots')
-  const unconfirmed = unconfirmedOf(needed, sessions, new Set(before.map(({ name }) => name)))
+  const unconfirmed = unconfirmedOf(needed, isSettled)
   await used.walk(needed.snapshots, unconfirmed)
   return { inventory, used, sessions, needed, unconfirmed, marks }
 }
 
-/**
- * Snapshots whose run may not have had its last look: its session still has files, or may have begun
- * since the sessions were listed. `before` are the snapshot files that were there earlier: a session
- * begins before its snapshot is written.
- */
+/** Snapshots whose run may not have had its last look. */
 export function unconfirmedOf(
   { snapshots }: Pick<NeededSnapshots, 'snapshots'>,
-  sessions: readonly SeenSession[],
-  before: ReadonlySet<FileName>,
+  isSettled: IsSettled,
 ): Set<SnapshotId> {
-  const open = idsOfSessions(sessions)
-  const isSettled = ({ name, envelope }: Snapshot) =>
-    before.has(name) && !open.has(toHex(envelope.sessionId))
   return new Set(snapshots.filter((one) => !isSettled(one)).map(({ id }) => id))
 }
 

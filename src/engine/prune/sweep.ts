@@ -12,7 +12,7 @@
 import { CairnError, errorChain, isCairnError } from '../../base/errors.ts'
 import { type FileName, shortId } from '../../base/ids.ts'
 import { doomedBy, listMarks, saveMark, type StoredMark } from '../../repository/marks.ts'
-import { listSessions, type SeenSession } from '../../repository/sessions.ts'
+import { listSessions, type SeenSession, settledBy } from '../../repository/sessions.ts'
 import { nanosecondsOf } from '../../repository/time.ts'
 import type { PruneContext } from './prune-options.ts'
 import {
@@ -88,7 +88,8 @@ async function decide(
   if (isPrunerThere(sessions)) return 'conflict'
   const oldest = isRipe ? oldestMark(view, packs) : undefined
   if (sessions.some((session) => blocks(session, oldest))) return 'postponed'
-  const needed = await loadNeeded(context, sessions)
+  const isSettled = settledBy(sessions, view.needed.files)
+  const needed = await loadNeeded(context, isSettled)
   requireListed(view, needed)
   await inventory.loadIndex()
   const marks = await listMarks(repository, operation.signal)
@@ -96,8 +97,7 @@ async function decide(
   if (marks.some(({ name }) => !known.has(name))) return 'conflict'
   // The intent counts although a listing that lags behind may not show it.
   await inventory.listPacks(doomedBy([...marks, ...view.marks, intent]))
-  const before = new Set(view.needed.snapshots.map(({ name }) => name))
-  await used.walk(needed.snapshots, unconfirmedOf(needed, sessions, before))
+  await used.walk(needed.snapshots, unconfirmedOf(needed, isSettled))
   const listed = new Set(packs.filter((name) => inventory.packs.has(name)))
   return { spared: [...listed].filter((name) => isNeeded(view, name)), listed }
 }

