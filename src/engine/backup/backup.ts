@@ -22,6 +22,7 @@ import { BackupPass, type PassResult } from './backup-pass.ts'
 import { CHECKPOINT_PERIOD_MS, Checkpoints } from './checkpoints.ts'
 import { snapshotContentOf } from './snapshot-content.ts'
 import { absolutePath, sourceRoots } from './source-roots.ts'
+import { readableOnce } from './stream-source.ts'
 
 /** How often a run stores again what a prune took from under it before it gives up. */
 const PASSES_MAX = 4
@@ -65,14 +66,14 @@ class BackupRun {
 
   constructor(options: BackupOptions) {
     this.#interruption = options.signal
-    this.#options = { ...options, signal: this.#end.signal }
+    const input = readableOnce(options.input)
+    this.#options = { ...options, input, signal: this.#end.signal }
     this.#ended = new Promise((_, reject) => {
       const interrupted = () => reject(new CairnError('CAIRN_ABORTED', 'interrupted'))
       this.#end.signal.addEventListener('abort', interrupted, { once: true })
     })
     this.#ended.catch(() => {})
     this.#startNs = options.environment.clock.wallNs()
-    const { input } = options
     this.#paths =
       input.kind === 'paths'
         ? sourceRoots(input.paths, input.workingDirectory).paths

@@ -1,6 +1,6 @@
 /** Backs up one file whose content comes as a stream: standard input, or a command's output. */
 
-import { assert, throwIfAborted } from '../../base/errors.ts'
+import { assert, CairnError, throwIfAborted } from '../../base/errors.ts'
 import { createChunker, gearTableFrom } from '../../chunker/create-chunker.ts'
 import { keyStream } from '../../crypto/derive.ts'
 import { REFERENCE_BYTES } from '../../format/constants.ts'
@@ -21,6 +21,29 @@ export interface StreamParts {
   readonly repository: Repository
   readonly options: BackupOptions
   readonly nowNs: bigint
+}
+
+/**
+ * A stream is gone once it has been read: whoever wants it again, because a prune took something away
+ * or an index was damaged, gets CAIRN_CONFLICT, never the nothing that is left of it.
+ */
+export function readableOnce(input: BackupInput): BackupInput {
+  if (input.kind !== 'stream') return input
+  let isRead = false
+  const chunks: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => {
+      if (isRead) {
+        throw new CairnError(
+          'CAIRN_CONFLICT',
+          'cannot finish the backup: part of it has to be stored again, and a stream cannot be read ' +
+            'twice; run it again',
+        )
+      }
+      isRead = true
+      return input.chunks[Symbol.asyncIterator]()
+    },
+  }
+  return { ...input, chunks }
 }
 
 /** Stores the stream, and the directories that lead to it. Rejects if the stream does. */

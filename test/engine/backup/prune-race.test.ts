@@ -117,3 +117,24 @@ test('a session is written before anything else and gone when the run ends', asy
   expect([...disk.files.keys()].filter((name) => name.startsWith('sessions/'))).toEqual([])
   await expectRestorable()
 })
+
+test('a stream that would have to be read again is no snapshot, and not an empty one', async () => {
+  const before = packNames()
+  const other = await open(disk)
+  const saveFile = disk.save.bind(disk)
+  let struck = 0
+  disk.save = async (file, bytes, options) => {
+    if (file.kind === 'snapshots' && struck++ === 0) await doom(other, packNames())
+    await saveFile(file, bytes, options)
+  }
+  async function* once() {
+    yield Buffer.from('what came through the pipe '.repeat(500))
+  }
+  const listed = (await other.snapshots()).map(({ id }) => id)
+  await expect(
+    backUp(disk, root, { input: { kind: 'stream', name: '/dump', chunks: once() } }),
+  ).rejects.toMatchObject({ code: 'CAIRN_CONFLICT' })
+  expect(struck).toBe(1)
+  expect(before.length).toBeGreaterThan(0)
+  expect((await other.snapshots()).map(({ id }) => id)).toEqual(listed)
+})
