@@ -17,7 +17,7 @@ export async function runCrashPoints(stride = 1): Promise<CrashCampaign> {
   await warmUp()
   const tables = new Tables()
   const failures: Failure[] = []
-  for (const [at, operation] of OPERATIONS.entries()) {
+  for (const [at, operation] of (['init', ...OPERATIONS] as const).entries()) {
     for (const kind of ['crash-before', 'crash-after'] as const) {
       for (let atCall = at % stride; atCall < CALLS_MAX; atCall += stride) {
         const plan = crashPlan(operation, kind, atCall)
@@ -34,7 +34,7 @@ export async function runCrashPoints(stride = 1): Promise<CrashCampaign> {
 
 /** Two clients, something to prune, the command that dies, and another client that goes on. */
 function crashPlan(
-  operation: Operation,
+  operation: Operation | 'init',
   kind: 'crash-before' | 'crash-after',
   atCall: number,
 ): Plan {
@@ -53,9 +53,23 @@ function crashPlan(
       endsIn: 'rest',
     },
     { steps: [step(1, 'forget')], endsIn: 'rest' },
-    { steps: [step(0, operation, { interruption }), step(1, 'backup')], endsIn: 'rest' },
+    {
+      steps: [
+        ...(operation === 'init' ? [] : [step(0, operation, { interruption })]),
+        step(1, 'backup'),
+      ],
+      endsIn: 'rest',
+    },
     { steps: [step(1, 'prune')], endsIn: 'rest' },
   ]
   // The same seed for all, so that one command makes the same calls until it dies.
-  return { seed: 11, profile: SCENARIO_PROFILE, clients: 2, skewsMs: [0, 0], rates: {}, rounds }
+  return {
+    seed: 11,
+    profile: SCENARIO_PROFILE,
+    clients: 2,
+    skewsMs: [0, 0],
+    rates: {},
+    ...(operation === 'init' ? { initInterruption: interruption } : {}),
+    rounds,
+  }
 }

@@ -7,7 +7,7 @@ const LOST = 'src/engine/writer-run.ts'
 const BACKUP = 'src/engine/backup/backup.ts'
 const SWEEP = 'src/engine/prune/sweep.ts'
 const LOST_PACKS = 'names.filter((name) => doomed.has(name) || missing.has(name))'
-const SECOND_WALK = 'await used.walk(needed.snapshots, unconfirmedOf(needed, sessions, before))'
+const SECOND_WALK = 'await used.walk(needed.snapshots, unconfirmedOf(needed, isSettled))'
 const FLUSHED_SNAPSHOT =
   '    await repository.backend.flush()\n' +
   '    if ((await this.#lost(repository, result)) !== undefined) {'
@@ -68,6 +68,36 @@ export const MUTANTS = [
         file: BACKUP,
         find: "      await repository.backend.remove({ kind: 'snapshots', name: saved.name })\n",
         replace: '',
+      },
+    ],
+  },
+  {
+    name: 'session-ends-unconfirmed',
+    why: 'a run that could not look again at its snapshot ends as if it had',
+    profiles: ['cloud', 'local'],
+    edits: [{ file: BACKUP, find: 'if (!dryRun && isOver) await', replace: 'if (!dryRun) await' }],
+  },
+  {
+    name: 'unsettled-named',
+    why: 'a snapshot names others that their runs may still take back, or that a power cut may',
+    profiles: ['local', 'race'],
+    edits: [
+      {
+        file: 'src/repository/snapshots.ts',
+        find: 'seen.snapshots.filter(seen.isSettled)',
+        replace: '[...seen.snapshots]',
+      },
+    ],
+  },
+  {
+    name: 'stream-read-twice',
+    why: 'a stream that has been read is read again, and nothing comes',
+    tests: { file: 'test/engine/backup/prune-race.test.ts', name: 'a stream' },
+    edits: [
+      {
+        file: 'src/engine/backup/stream-source.ts',
+        find: 'if (isRead) {',
+        replace: "if (isRead && input.name === '') {",
       },
     ],
   },
@@ -154,7 +184,7 @@ export const MUTANTS = [
         file: SWEEP,
         find: SECOND_WALK,
         replace:
-          'const open = unconfirmedOf(needed, sessions, before)\n' +
+          'const open = unconfirmedOf(needed, isSettled)\n' +
           '  await used.walk(needed.snapshots.filter(({ id }) => !open.has(id)), open)',
       },
     ],
@@ -165,7 +195,7 @@ export const MUTANTS = [
     tests: RACES,
     edits: [
       {
-        file: 'src/engine/prune/prune-view.ts',
+        file: 'src/repository/sessions.ts',
         find: 'before.has(name) && !open.has(',
         replace: 'name.length <= 64 && !open.has(',
       },
@@ -191,7 +221,7 @@ export const MUTANTS = [
       {
         file: SWEEP,
         find: SECOND_WALK,
-        replace: 'await used.walk([], unconfirmedOf(needed, sessions, before))',
+        replace: 'await used.walk([], unconfirmedOf(needed, isSettled))',
       },
     ],
   },

@@ -18,6 +18,11 @@ export class SourceChanges {
     })
   }
 
+  /** What a program writes into a pipe: partly what others have, too. */
+  stream(random: SeededRandom): Uint8Array {
+    return Buffer.concat([random.pick(this.#pool), random.bytes(random.between(1, 2000))])
+  }
+
   /** Gives a new machine its files. */
   fill(files: SimFiles, random: SeededRandom): void {
     const count = random.between(2, 6)

@@ -9,7 +9,7 @@ import { drawRates, type Profile } from './profiles.ts'
 import type { Interruption } from './sim-process.ts'
 import { SeededRandom } from './seeded-random.ts'
 
-export const OPERATIONS = ['backup', 'forget', 'prune', 'check', 'restore'] as const
+export const OPERATIONS = ['backup', 'stream', 'forget', 'prune', 'check', 'restore'] as const
 export type Operation = (typeof OPERATIONS)[number]
 
 export interface Step {
@@ -38,6 +38,8 @@ export interface Plan {
   readonly clients: number
   readonly skewsMs: readonly number[]
   readonly rates: FaultRates
+  /** What befalls the creation of the repository, which is then tried again. */
+  readonly initInterruption?: Interruption
   readonly rounds: readonly Round[]
 }
 
@@ -93,7 +95,8 @@ function drawStep(
   const what = isFirst
     ? 'backup'
     : random.weighted<Step['what']>([
-        [36, 'backup'],
+        [32, 'backup'],
+        [6, 'stream'],
         [14, 'forget'],
         [24, 'prune'],
         [6, 'check'],

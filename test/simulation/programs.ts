@@ -9,7 +9,7 @@ import { prune } from '../../src/engine/prune/prune.ts'
 import type { PruneReport } from '../../src/engine/prune/prune-options.ts'
 import { restoreSnapshot } from '../../src/engine/restore/restore.ts'
 import { BlobReader } from '../../src/repository/blob-reader.ts'
-import { createRepository } from '../../src/repository/initialize.ts'
+import { createRepository, hasRepository } from '../../src/repository/initialize.ts'
 import { openIndex } from '../../src/repository/open-index.ts'
 import { unlockRepository } from '../../src/repository/open-repository.ts'
 import { Repository } from '../../src/repository/repository.ts'
@@ -34,7 +34,9 @@ export interface Program {
   readonly random: SeededRandom
 }
 
+/** What is there already is not created once more. */
 export async function createSimRepository({ backend, environment }: Program): Promise<void> {
+  if (await hasRepository(backend)) return
   await createRepository(
     { backend, clock: environment.clock, random: environment.random },
     { secret: SECRET, label: 'simulation', chunker: CHUNKER, dataPackBytes: PACK_BYTES },
@@ -59,6 +61,27 @@ export async function runBackup({ backend, environment, machine }: Program): Pro
     hostname: machine.hostname,
     chooseParent: (snapshots) =>
       snapshots.filter(({ content }) => content?.hostname === machine.hostname).at(-1),
+  })
+}
+
+export const STREAM = '/dump'
+
+/** Backs up what comes once and cannot be read again. */
+export async function runStream(
+  { backend, environment, machine }: Program,
+  bytes: Uint8Array,
+): Promise<BackupReport> {
+  async function* chunks() {
+    for (let at = 0; at < bytes.length; at += 1000) {
+      yield bytes.slice(at, at + 1000)
+      await environment.yield()
+    }
+  }
+  return await backUp(backend, SOURCE, {
+    environment,
+    opening: openSimRepository(backend, environment),
+    hostname: machine.hostname,
+    input: { kind: 'stream', name: STREAM, chunks: chunks() },
   })
 }
 

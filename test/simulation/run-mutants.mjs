@@ -15,7 +15,8 @@ const RUNS_MAX = process.env.CAIRN_MUTANT_RUNS ?? '600'
 const root = new URL('../..', import.meta.url).pathname
 
 function run(command, args, cwd) {
-  return spawnSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 28 })
+  const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' }
+  return spawnSync(command, args, { cwd, env, encoding: 'utf8', maxBuffer: 1 << 28 })
 }
 
 function spoil(copy, { edits }) {
@@ -52,7 +53,7 @@ function test(copy, { file, name }) {
   const args = ['run', file, ...only, '--bail=1', '--testTimeout=600000']
   const found = run(join(root, 'node_modules/.bin/vitest'), args, copy)
   if (found.status === 0) return undefined
-  const [, title, error] = /FAIL\s+(.*)\n(.*)/.exec(found.stdout) ?? []
+  const [, title, error] = /FAIL\s+(.*)\n(.*)/.exec(`${found.stdout}${found.stderr}`) ?? []
   if (title === undefined) throw new Error(`its tests do not run: ${found.stderr.slice(0, 500)}`)
   return `${title}: ${error}`
 }

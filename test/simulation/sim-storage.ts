@@ -128,8 +128,10 @@ export class SimStorage implements Backend {
       return await new Promise<T>(() => {}) // Nobody is there any more to hear of it.
     }
     kernel.trace(`${process.client} > ${text}${fault === undefined ? '' : ` [${fault}]`}`)
-    return await new Promise<T>((resolve, reject) => {
-      signal?.addEventListener('abort', () => reject(abortedError()), { once: true })
+    let abort = () => {}
+    const ended = new Promise<T>((resolve, reject) => {
+      abort = () => reject(abortedError())
+      signal?.addEventListener('abort', abort, { once: true })
       const isLate = fault === 'late' || end === 'before'
       const reply = (settle: () => void) => kernel.schedule(backMs, process, settle)
       if (fault === 'refused') {
@@ -151,6 +153,11 @@ export class SimStorage implements Backend {
       })
       if (isLate) reply(() => reject(downError(text)))
     })
+    try {
+      return await ended
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
   }
 }
 

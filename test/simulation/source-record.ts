@@ -24,6 +24,13 @@ export class SourceRecord {
     return record
   }
 
+  /** Of one file that cannot change. */
+  static ofStream(path: ByteString, bytes: Uint8Array): SourceRecord {
+    const record = new SourceRecord()
+    record.#legal.set(path, new Set([digestOf(bytes)]))
+    return record
+  }
+
   /** Adds what there is now to what is legal. */
   update(files: SimFiles): void {
     const now = new Set(files.filesBelow(SOURCE))
