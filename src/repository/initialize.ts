@@ -178,7 +178,24 @@ export async function createRepository(
       `cannot create repository at '${backend.location}': another process is creating one there; try again`,
     )
   }
+  await removeStraySlots(backend, slot.name, operation)
   return repositoryId
+}
+
+/**
+ * A slot that an earlier attempt left, which ended before its config, opens nothing: there was no
+ * repository. Whoever is creating one right now takes it back, for the config is there; only where
+ * listings lag might both go on, so that there it stays.
+ */
+async function removeStraySlots(
+  backend: Backend,
+  own: FileName,
+  operation: OpOptions,
+): Promise<void> {
+  if (!backend.listsConsistently) return
+  for (const { name } of await backend.list('keys', operation)) {
+    if (name !== own) await backend.remove({ kind: 'keys', name }, operation)
+  }
 }
 
 /** What no backup could cut by must not become part of a repository: it stays as it is for ever. */

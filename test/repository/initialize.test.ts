@@ -28,3 +28,26 @@ test.each<readonly [string, Partial<ChunkerSettings>]>([
   ).rejects.toMatchObject({ code: 'CAIRN_USAGE' })
   expect(backend.files.size).toBe(0)
 })
+
+test.each([
+  [true, 1],
+  [false, 2],
+])(
+  'a key that an attempt left which died before its config goes where listings are whole: %s',
+  async (listsConsistently, slotCount) => {
+    const { clock, random } = inlineEnvironment()
+    const backend = new MemoryBackend({ listsConsistently })
+    const create = () =>
+      createRepository(
+        { backend, clock, random },
+        { secret: { kind: 'key', bytes: new Uint8Array(32) }, label: 'test' },
+      )
+    await create()
+    for (const path of backend.files.keys()) {
+      if (path.startsWith('config/')) backend.files.delete(path)
+    }
+    await create()
+    const slots = [...backend.files.keys()].filter((path) => path.startsWith('keys/'))
+    expect(slots).toHaveLength(slotCount)
+  },
+)

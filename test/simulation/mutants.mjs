@@ -19,7 +19,7 @@ export const MUTANTS = [
   {
     name: 'backup-no-final-look',
     why: 'a backup does not look again at marks and packs once its snapshot is written',
-    profiles: ['race', 'cloud'],
+    tests: { ...INTERLEAVING, name: 'last looks' },
     edits: [
       {
         file: BACKUP,
@@ -37,7 +37,7 @@ export const MUTANTS = [
   {
     name: 'backup-no-final-packs',
     why: 'the last look of a backup does not list packs',
-    profiles: ['race', 'cloud'],
+    tests: { ...INTERLEAVING, name: 'last looks' },
     edits: [{ file: LOST, find: LOST_PACKS, replace: 'names.filter((name) => doomed.has(name))' }],
   },
   {
