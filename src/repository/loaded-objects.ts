@@ -43,6 +43,8 @@ export interface History {
   readonly snapshots: Snapshot[]
   /** Partial ones whose place another has taken (FORMAT.md 14); forgotten ones are not among them. */
   readonly replaced: readonly Snapshot[]
+  /** Files of all snapshots that opened, whatever became of them. */
+  readonly files: ReadonlySet<FileName>
   /** Files of snapshots that are forgotten: ignored, and removed by the next `forget`. */
   readonly leftovers: readonly FileName[]
 }

@@ -252,9 +252,11 @@ export class Repository {
     const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
     const listed: Snapshot[] = []
     const leftovers: FileName[] = []
+    const files = new Set<FileName>()
     const seen = new Set<string>()
     for (const object of await this.loadObjects('snapshots', options)) {
       const id = snapshotIdOf(object.logicalId)
+      files.add(object.name)
       if (forgotten.has(id)) leftovers.push(object.name)
       if (forgotten.has(id) || seen.has(id)) continue
       seen.add(id)
@@ -275,6 +277,7 @@ export class Repository {
         later.length === 0 ? forgotten : new ForgottenIds(all.map(({ tombstone }) => tombstone)),
       snapshots: listed.filter(({ id }) => !isReplaced.has(id)),
       replaced: listed.filter(({ id }) => isReplaced.has(id)),
+      files,
       leftovers,
     }
     this.onHistory?.(history)

@@ -111,6 +111,13 @@ export type IsSettled = (snapshot: {
   readonly envelope: Pick<SnapshotEnvelope, 'sessionId'>
 }) => boolean
 
+export interface Settling {
+  readonly sessions: readonly SeenSession[]
+  /** Files of snapshots that were listed before the sessions. */
+  readonly before: ReadonlySet<FileName>
+  readonly isSettled: IsSettled
+}
+
 /**
  * The sessions, and what is settled of the snapshots that are listed after this has returned. The
  * files of snapshots are listed first: a session begins before its snapshot is written, so that of a
@@ -119,11 +126,12 @@ export type IsSettled = (snapshot: {
 export async function listSettling(
   repository: Repository,
   signal?: AbortSignal,
-): Promise<{ readonly sessions: readonly SeenSession[]; readonly isSettled: IsSettled }> {
+): Promise<Settling> {
   const operation = signal === undefined ? {} : { signal }
   const files = await repository.backend.list('snapshots', operation)
   const sessions = await listSessions(repository, signal)
-  return { sessions, isSettled: settledBy(sessions, new Set(files.map(({ name }) => name))) }
+  const before = new Set(files.map(({ name }) => name))
+  return { sessions, before, isSettled: settledBy(sessions, before) }
 }
 
 /** `before` are files of snapshots that were there before the sessions were listed. */

@@ -241,7 +241,7 @@ export class Oracle {
         opening: openSimRepository(backend, this.#environment),
         readData: { kind: 'all' },
       })
-      const errors = report.findings.filter(({ severity }) => severity === 'error')
+      const errors = report.findings.filter((one) => one.severity === 'error' && !isLateInit(one))
       if (broken.size === 0 && errors.length > 0) {
         this.violated('verdict', `a false alarm: ${errors[0]?.message}`)
       }
@@ -250,6 +250,14 @@ export class Oracle {
       this.violated('verdict', `the check fails: ${errorChain(error)}`)
     }
   }
+}
+
+/**
+ * What an init that died had sent may land after another has made the repository. Nothing tells it
+ * from a file that was put there: check names it, as it must.
+ */
+function isLateInit({ message }: { readonly message: string }): boolean {
+  return /^(?:config|keys)\/[0-9a-f]{8} is damaged: it belongs to another repository$/.test(message)
 }
 
 interface Seen {

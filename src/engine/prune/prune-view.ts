@@ -22,6 +22,8 @@ const TREE_CACHE_BYTES = 32 << 20
 
 export interface NeededSnapshots {
   readonly snapshots: readonly Snapshot[]
+  /** Files of all that the listing had. */
+  readonly listed: ReadonlySet<FileName>
   /** Files of all that were there, needed or not. */
   readonly files: ReadonlySet<FileName>
   /** Whether a partial snapshot that was there before may have been removed: another is in its place. */
@@ -98,8 +100,10 @@ export async function loadNeeded(
     ).has(partial.id)
   const files = new Set(all.map(({ name }) => name))
   const { without } = context
-  if (without === undefined) return { snapshots, files, forgotten, replaces }
+  const listed = history.files
+  if (without === undefined) return { snapshots, listed, files, forgotten, replaces }
   return {
+    listed,
     files,
     replaces,
     snapshots: snapshots.filter(({ id }) => !without.has(id)),
@@ -138,9 +142,10 @@ async function requireEmpty({ repository, operation }: PruneContext): Promise<vo
 export async function loadView(context: PruneContext): Promise<PruneView> {
   const { repository, operation, listener, environment } = context
   listener.onPhase?.('load')
-  const { sessions, isSettled } = await listSettling(repository, operation.signal)
+  const { sessions, before, isSettled } = await listSettling(repository, operation.signal)
   requireNoOtherPruner(sessions)
   const needed = await loadNeeded(context, isSettled)
+  requireStillListed(before, needed.listed)
   const inventory = new PackInventory(repository, operation)
   await inventory.loadIndex()
   const marks = await listMarks(repository, operation.signal)
@@ -157,6 +162,22 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
   const unconfirmed = unconfirmedOf(needed, isSettled)
   await used.walk(needed.snapshots, unconfirmed)
   return { inventory, used, sessions, needed, unconfirmed, marks }
+}
+
+/**
+ * Whatever went between two listings was forgotten, taken back or withheld. The next attempt would not
+ * know that it had ever been there, so this one ends the prune: CAIRN_CONFLICT with `details.vanished`.
+ */
+function requireStillListed(before: ReadonlySet<FileName>, now: ReadonlySet<FileName>): void {
+  for (const name of before) {
+    if (now.has(name)) continue
+    throw new CairnError(
+      'CAIRN_CONFLICT',
+      `snapshot file ${shortId(name)} is not listed any more: somebody removes snapshots, so nothing ` +
+        'was removed; run prune again',
+      { details: { vanished: name } },
+    )
+  }
 }
 
 /** Snapshots whose run may not have had its last look. */

@@ -31,6 +31,7 @@ export async function prune(options: PruneOptions): Promise<PruneReport> {
       return await withSession(context)
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CONFLICT') || attempt === ATTEMPTS_MAX) throw error
+      if ('vanished' in error.details) throw error
       await context.environment.clock.sleep(randomDelayMs(repository, attempt), options.signal)
     }
   }
