@@ -197,7 +197,7 @@ function fieldsOf(entry: ArchiveEntry): HeaderFields {
     linkName: hardLinkTo ?? (target === undefined ? '' : byteString(target)),
     userName: isAscii(userName) ? (userName ?? '') : '',
     groupName: isAscii(groupName) ? (groupName ?? '') : '',
-    device: entry.device,
+    device: hardLinkTo === undefined ? entry.device : undefined,
   }
 }
 

@@ -1,8 +1,8 @@
 /** The real file system, as a restore writes it. `directory-handles.ts` has how it stays inside. */
 
-import { closeSync, constants, fstatSync, linkSync, lstatSync } from 'node:fs'
-import { mkdirSync, openSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
-import { byteString, type ByteString, textOf, toHex } from '../base/bytes.ts'
+import { closeSync, constants, fstatSync, lstatSync } from 'node:fs'
+import { mkdirSync, openSync, readlinkSync, symlinkSync } from 'node:fs'
+import { byteString, type ByteString, toHex } from '../base/bytes.ts'
 import type { Randomness } from '../base/seams.ts'
 import { assertComponent, CheckedPaths, DirectoryHandles, parentOf } from './directory-handles.ts'
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
@@ -14,11 +14,12 @@ import { listNames, sourceStat } from './node-source-files.ts'
 import { removeTree } from './remove-tree.ts'
 import type { EntryType, SourceStat } from './source-files.ts'
 import { about, errorAbout, errorCode, systemError } from './system-error.ts'
-import type { CommitOptions, ExistingFile, MetadataFailure, Target } from './target-files.ts'
+import type { CommitOptions, ExistingFile, HardLinkOptions } from './target-files.ts'
+import type { MetadataFailure, Target } from './target-files.ts'
 import type { TargetFile, TargetFiles, TargetMetadata } from './target-files.ts'
 import { openExistingFile, requireType, setFlagsOfFile, setOfDirectory } from './target-existing.ts'
 import { setByDescriptor, setByLinkPath, setByPath } from './target-metadata.ts'
-import { giveName, removeTemporary } from './target-names.ts'
+import { giveName, linkOfType, removeTemporary } from './target-names.ts'
 import { hasOwner, newFileTraits } from './new-file-traits.ts'
 import { openRoot } from './target-root.ts'
 import { writeUnnamedFile } from './unnamed-file.ts'
@@ -224,18 +225,15 @@ class NodeTarget implements Target {
     this.#makeEntry(path, options, (at) => symlinkSync(text, nativePath(at)))
   }
 
-  makeHardLink(path: ByteString, existing: ByteString, options: CommitOptions): void {
+  makeHardLink(path: ByteString, existing: ByteString, options: HardLinkOptions): void {
+    const { type = 'file' } = options
     const from = this.#place(existing)
     // On the way to the other directory the handle of this one may be given up.
     const pinned = this.#access.pin(from.directory)
     try {
-      this.#makeEntry(path, options, (at) => {
-        linkSync(pinned.directory.path(from.name), nativePath(at))
-        // Looked at now, not before: the link is to what was there at that instant.
-        if (lstatSync(nativePath(at)).isFile()) return
-        unlinkSync(nativePath(at))
-        throw systemError('EINVAL', 'link', path, `'${textOf(existing)}' is not a regular file`)
-      })
+      this.#makeEntry(path, options, (at) =>
+        linkOfType(pinned.directory.path(from.name), nativePath(at), { type, existing, path }),
+      )
     } finally {
       pinned.release()
     }

@@ -51,6 +51,11 @@ export interface CommitOptions {
   readonly overwrite: boolean
 }
 
+export interface HardLinkOptions extends CommitOptions {
+  /** Of what is linked; a regular file if left out. */
+  readonly type?: Exclude<EntryType, 'directory' | 'other'>
+}
+
 /** A new file under a temporary name, mode 0600, which has not got its final name yet. */
 export interface TargetFile {
   /**
@@ -117,8 +122,11 @@ export interface Target {
   ): readonly MetadataFailure[]
   openExisting(path: ByteString): ExistingFile
   makeSymlink(path: ByteString, target: Uint8Array, options: CommitOptions): void
-  /** Another name for the regular file at `existing`. EINVAL if that is no regular file. */
-  makeHardLink(path: ByteString, existing: ByteString, options: CommitOptions): void
+  /**
+   * Another name for what is at `existing`, itself where that is a symlink. EINVAL, and nothing
+   * made, if that is not of the type expected.
+   */
+  makeHardLink(path: ByteString, existing: ByteString, options: HardLinkOptions): void
   /** A FIFO, socket or device of mode 0600. ENOSYS where the system offers no way. */
   makeSpecial(path: ByteString, type: EntryType, device: bigint, options: CommitOptions): void
   /**

@@ -1,11 +1,13 @@
 /** How a finished temporary entry of a target gets its final name, replacing something or nothing. */
 
 import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
-import type { ByteString } from '../base/bytes.ts'
+import { type ByteString, textOf } from '../base/bytes.ts'
 import type { Directory } from './directory-handles.ts'
 import { liftFlags } from './inode-flags.ts'
 import { libc } from './libc.ts'
 import type { NativePath } from './native-path.ts'
+import { sourceStat } from './source-stat.ts'
+import type { EntryType } from './source-files.ts'
 import { errorAbout, errorCode, systemError } from './system-error.ts'
 
 export interface NameOptions {
@@ -69,6 +71,21 @@ function renameWithoutReplacing(from: NativePath, to: NativePath, shown: ByteStr
     return
   }
   unlinkSync(from)
+}
+
+/** A hard link, if it is to something of this type: else EINVAL, and none. Paths are for that error. */
+export function linkOfType(
+  from: NativePath,
+  to: NativePath,
+  wanted: { readonly type: EntryType; readonly existing: ByteString; readonly path: ByteString },
+): void {
+  const { type, existing, path } = wanted
+  linkSync(from, to)
+  // Looked at now, not before: the link is to what was there at that instant.
+  const found = sourceStat(lstatSync(to, { bigint: true })).type
+  if (found === type) return
+  unlinkSync(to)
+  throw systemError('EINVAL', 'link', path, `'${textOf(existing)}' is a ${found}, not a ${type}`)
 }
 
 /** Removes a temporary entry, if it is still there. */

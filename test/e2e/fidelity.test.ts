@@ -27,6 +27,8 @@ const SAMPLES: Readonly<Record<string, string>> = {
   'plain files': 'large',
   'symbolic links': 'link4',
   'hard links': 'hc/fourth',
+  'hard links of others': 'hb/other link',
+  'hard links of devices': 'other block',
   'pipes and sockets': 'socket',
   devices: 'block',
   holes: 'sparse',

@@ -108,6 +108,47 @@ test('E14: hard links are one file again, in whatever directories; a subset has 
   expect(fs.readFileSync(join(target, box.source, 'b/three'), 'utf8')).toBe('shared content')
 })
 
+test('E14: several names of one symlink or FIFO are one again; unchanged ones rest on the cache', async () => {
+  const box = await newRepository()
+  for (const directory of ['a', 'b', 'left-out']) fs.mkdirSync(join(box.source, directory))
+  fs.symlinkSync('nowhere', join(box.source, 'a/link'))
+  execFileSync('mkfifo', [join(box.source, 'a/pipe')])
+  for (const name of ['link', 'pipe']) {
+    for (const directory of ['b', 'left-out']) {
+      fs.linkSync(join(box.source, 'a', name), join(box.source, directory, name))
+    }
+  }
+  // What changed within the last second might change again unseen.
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  const flags = ['--exclude', join(box.source, 'left-out')]
+  const source = await roundTrip(box, flags)
+  // The target changed a directory above the source.
+  await box.succeed(['backup', '-q', ...flags, box.source])
+  const again = await box.succeed(['backup', '--json', '-q', ...flags, box.source])
+  expect(JSON.parse(again.stdout)).toMatchObject({ dirs_changed: 0, dirs_new: 0, tree_blobs: 0 })
+  for (const name of ['link', 'pipe']) {
+    const [first, second] = ['a', 'b'].map((directory) =>
+      fs.lstatSync(join(source, directory, name)),
+    )
+    expect(second?.ino).toBe(first?.ino)
+    expect(first?.nlink).toBe(2)
+  }
+  // A name more: the entries say so now, though nothing else about them is different.
+  fs.symlinkSync('x', join(box.source, 'a/single'))
+  await box.succeed(['backup', '-q', ...flags, box.source])
+  fs.linkSync(join(box.source, 'a/single'), join(box.source, 'b/single'))
+  await box.succeed(['backup', '-q', ...flags, box.source])
+  const target = join(box.path, 'chosen')
+  const patterns = ['a/single', 'b/single', 'b/pipe'].flatMap((path) => [
+    '--include',
+    join(box.source, path),
+  ])
+  await box.succeed(['restore', 'latest', '-q', '-t', target, ...patterns])
+  const stat = (path: string) => fs.lstatSync(join(target, box.source, path))
+  expect([stat('a/single').ino, stat('a/single').nlink]).toEqual([stat('b/single').ino, 2])
+  expect(stat('b/pipe').nlink).toBe(1)
+})
+
 test('E15: links are saved as links, wherever they lead; one on the way to a source is followed', async () => {
   const box = await newRepository()
   fs.mkdirSync(join(box.source, 'directory'))

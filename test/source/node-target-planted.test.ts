@@ -97,7 +97,7 @@ describe.each([true, false])('a target, with descriptors: %s', (useDescriptors) 
     file.close()
   })
 
-  test('makeHardLink() links regular files of the target only (M3)', () => {
+  test('makeHardLink() links regular files of the target only, if told nothing else (M3)', () => {
     at.write('file', 'x')
     at.target.makeDirectory('d')
     at.target.makeHardLink('d/two', 'file', KEEP)
@@ -111,6 +111,34 @@ describe.each([true, false])('a target, with descriptors: %s', (useDescriptors) 
       expect(() => at.target.makeHardLink('d/three', 'absent', options)).toThrow(failing('ENOENT'))
     }
     expect(at.target.readDirectory('d')).toEqual(['two'])
+  })
+
+  test('makeHardLink() links a symlink itself, and nothing of another type (M3)', () => {
+    const victim = join(at.outside, 'victim')
+    at.target.makeDirectory('d')
+    fs.symlinkSync(victim, join(at.root, 'link'))
+    at.target.makeHardLink('d/two', 'link', { ...KEEP, type: 'symlink' })
+    at.target.makeHardLink('d/two', 'link', { ...REPLACE, type: 'symlink' })
+    expect(at.target.lstat('d/two')?.ino).toBe(at.target.lstat('link')?.ino)
+    expect(fs.readlinkSync(join(at.root, 'd/two'))).toBe(victim)
+    at.target.makeSpecial('fifo', 'fifo', 0n, KEEP)
+    at.target.makeHardLink('d/fifo', 'fifo', { ...KEEP, type: 'fifo' })
+    expect(at.target.lstat('d/fifo')?.linkCount).toBe(2)
+    for (const options of [KEEP, REPLACE]) {
+      for (const [path, type] of [
+        ['link', 'fifo'],
+        ['fifo', 'symlink'],
+        ['fifo', 'socket'],
+      ] as const) {
+        const link = () => at.target.makeHardLink('d/three', path, { ...options, type })
+        expect(link).toThrow(failing('EINVAL'))
+      }
+    }
+    fs.symlinkSync(at.outside, join(at.root, 'way'))
+    const through = () => at.target.makeHardLink('d/three', 'way/victim', { ...KEEP, type: 'file' })
+    expect(through).toThrow()
+    expect(at.target.readDirectory('d').sort()).toEqual(['fifo', 'two'])
+    expect(fs.lstatSync(victim).nlink).toBe(1)
   })
 
   test('an unfit component stops at the last door (M1)', () => {

@@ -60,6 +60,27 @@ def hard_links():
         os.link('ha/first', name)
 
 
+def hard_links_of_others():
+    for folder in 'ha', 'hb':
+        os.mkdir(folder)
+    os.symlink('/etc/../nowhere', 'ha/link')
+    os.symlink('here', 'ha/plain link')
+    os.mkfifo('ha/pipe', 0o620)
+    bound = socket.socket(socket.AF_UNIX)
+    bound.bind('ha/socket')
+    bound.close()
+    for name in os.listdir('ha'):
+        os.link('ha/' + name, 'hb/other ' + name, follow_symlinks=False)
+        os.link('ha/' + name, 'third ' + name, follow_symlinks=False)
+
+
+def hard_links_of_devices():
+    os.mknod('character', stat.S_IFCHR | 0o620, os.makedev(1, 3))
+    os.mknod('block', stat.S_IFBLK | 0o600, os.makedev(7, 300))
+    for name in 'character', 'block':
+        os.link(name, 'other ' + name)
+
+
 def pipes_and_sockets():
     os.mkfifo('pipe', 0o640)
     bound = socket.socket(socket.AF_UNIX)
@@ -170,6 +191,7 @@ def set_flags(path, flags):
 
 FEATURES = {
     'plain files': plain_files, 'symbolic links': links, 'hard links': hard_links,
+    'hard links of others': hard_links_of_others, 'hard links of devices': hard_links_of_devices,
     'pipes and sockets': pipes_and_sockets, 'devices': devices, 'holes': holes, 'owners': owners,
     'modes': modes, 'odd names': odd_names, 'attributes': xattrs,
     'privileged attributes': privileged_xattrs, 'ACLs': acls, 'capabilities': capabilities,

@@ -34,19 +34,26 @@ function hasSameXattrs(a: TreeEntry, b: TreeEntry): boolean {
   )
 }
 
+/** Whether two entries are the same symlink, FIFO, socket or device, but for metadata that changes. */
+export function isSameSpecial(a: TreeEntry, b: TreeEntry): boolean {
+  return (
+    a.type === b.type &&
+    isSameBytes(a.target, b.target) &&
+    a.device?.major === b.device?.major &&
+    a.device?.minor === b.device?.minor
+  )
+}
+
 /** All but the name and what is in a file or directory. */
 export function hasSameMetadata(a: TreeEntry, b: TreeEntry): boolean {
   return (
-    a.type === b.type &&
+    isSameSpecial(a, b) &&
     a.mode === b.mode &&
     a.uid === b.uid &&
     a.gid === b.gid &&
     isSameTime(a.mtime, b.mtime) &&
     isSameTime(a.atime, b.atime) &&
     isSameTime(a.birthtime, b.birthtime) &&
-    isSameBytes(a.target, b.target) &&
-    a.device?.major === b.device?.major &&
-    a.device?.minor === b.device?.minor &&
     (a.flags ?? 0) === (b.flags ?? 0) &&
     hasSameXattrs(a, b)
   )

@@ -14,7 +14,7 @@ import { Directories, type RestoredDirectory } from './directories.ts'
 import { decideOverwrite, type Decision } from './overwrite.ts'
 import { join, type RestoreContext } from './restore-context.ts'
 import { Selection } from './selection.ts'
-import { restoreSpecial } from './special-entries.ts'
+import { SpecialEntries } from './special-entries.ts'
 import { wantedXattrs } from './wanted-xattrs.ts'
 import { type FileTask, type LinkGroup, Window } from './window.ts'
 
@@ -42,6 +42,7 @@ export class Walk {
   readonly #stack: Frame[] = []
   /** Grows with the files that have several names, which are few. */
   readonly #links = new Map<bigint, LinkGroup>()
+  readonly #specials: SpecialEntries
   #window = new Window()
 
   constructor(options: WalkOptions) {
@@ -49,6 +50,7 @@ export class Walk {
     this.#directories = options.directories
     this.#selection = options.selection
     this.#onWindow = options.onWindow
+    this.#specials = new SpecialEntries(options.context)
   }
 
   async run(): Promise<void> {
@@ -180,7 +182,7 @@ export class Walk {
       this.#restoreFile({ directory, path, entry, existing, decision })
     } else {
       const besidePath = decision === 'beside' ? this.#beside(directory, path) : undefined
-      restoreSpecial(this.#context, { path, entry, existing, besidePath })
+      this.#specials.restore({ path, entry, existing, besidePath })
     }
   }
 

@@ -279,6 +279,30 @@ describe('tar', () => {
     expect(stderr).toMatch(/EOF|archive/)
   })
 
+  test.skipIf(!hasGnuTar)('has names of one symlink or FIFO as hard links', async () => {
+    const builder = await RepositoryBuilder.create({})
+    const link = { type: 'symlink', target: '../nowhere', linkGroup: 1n } as const
+    const fifo = { type: 'fifo', mode: 0o600, linkGroup: 2n } as const
+    const root = builder.tree({
+      'a/link': link,
+      'b/link': { ...link, atime: { seconds: 9, nanoseconds: 0 } },
+      'a/fifo': fifo,
+      'b/fifo': { ...fifo, mtime: { seconds: 9, nanoseconds: 0 } },
+      'c/link': { ...link, target: 'other' },
+    })
+    const dumped = await dump(builder, root, openTar)
+    expect(dumped).toMatchObject({ error: undefined, leftOut: [] })
+    const { path, status, stderr } = untar(dumped.bytes)
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    for (const name of ['link', 'fifo']) {
+      const [first, second] = ['a', 'b'].map((folder) => lstatSync(join(path, folder, name)))
+      expect(second?.ino).toBe(first?.ino)
+      expect(first?.nlink).toBe(2)
+    }
+    expect(readlinkSync(join(path, 'b/link'))).toBe('../nowhere')
+    expect(readlinkSync(join(path, 'c/link'))).toBe('other')
+  })
+
   test('takes no two files for one because a tree says so', async () => {
     const builder = await RepositoryBuilder.create({})
     const root = builder.tree({

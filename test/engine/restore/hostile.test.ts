@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, linkSync, lstatSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
 import { byteStringOf } from '../../../src/base/bytes.ts'
 import { CborWriter } from '../../../src/format/cbor.ts'
 import type { NodeRoot } from '../../../src/format/tree.ts'
 import { buildRepository, RepositoryBuilder } from '../../support/repository-builder.ts'
-import { describeTree, restore, targetDirectory, temporaryDirectory } from './restore-harness.ts'
+import { describeTree, overriding, restore, targetDirectory } from './restore-harness.ts'
+import { temporaryDirectory, testEnvironment, wrappedTargets } from './restore-harness.ts'
 
 describe('restoreSnapshot() of hostile trees', () => {
   test('M1: names that are no names are refused one by one, the others restored (P5)', async () => {
@@ -95,6 +96,70 @@ describe('restoreSnapshot() of hostile trees', () => {
     await restore(built, { target })
     assert.equal(lstatSync(victim).nlink, 1)
     assert.equal(lstatSync(join(target, 'c')).ino, lstatSync(join(target, 'b')).ino)
+  })
+
+  test('M3: links of one group that differ are each restored as they are', async () => {
+    const builder = await RepositoryBuilder.create()
+    const link = { type: 'symlink', linkGroup: 1n } as const
+    const built = await builder.finish(
+      builder.tree({
+        a: { ...link, target: 'one' },
+        b: { ...link, target: 'two' },
+        c: { type: 'fifo', linkGroup: 1n },
+        d: { type: 'file', bytes: Buffer.from('d'), linkGroup: 1n },
+        e: { type: 'fifo', linkGroup: 1n },
+      }),
+    )
+    const target = targetDirectory()
+    const { report } = await restore(built, { target })
+    assert.equal(report.isComplete, true)
+    const counts = ['a', 'b', 'c', 'd'].map((name) => lstatSync(join(target, name)).nlink)
+    assert.deepEqual(counts, [1, 1, 2, 1])
+    assert.deepEqual(
+      ['a', 'b'].map((name) => readlinkSync(join(target, name))),
+      ['one', 'two'],
+    )
+    assert.equal(lstatSync(join(target, 'e')).ino, lstatSync(join(target, 'c')).ino)
+  })
+
+  test('M3: no link is made to what took the place of the first name', async () => {
+    const { path, target } = temporaryDirectory()
+    const victim = join(path, 'victim')
+    writeFileSync(victim, 'victim')
+    const fifo = { type: 'fifo', linkGroup: 1n } as const
+    const built = await buildRepository({ files: { a: fifo, b: fifo } })
+    const swapping = wrappedTargets((opened) =>
+      overriding(opened, {
+        makeHardLink: (name, existing, options) => {
+          rmSync(join(target, existing))
+          symlinkSync(victim, join(target, existing))
+          opened.makeHardLink(name, existing, options)
+        },
+      }),
+    )
+    const environment = testEnvironment({ target: swapping })
+    const { report } = await restore(built, { target, environment })
+    assert.equal(report.isComplete, true)
+    assert.equal(lstatSync(join(target, 'a')).isSymbolicLink(), true)
+    assert.equal(lstatSync(join(target, 'b')).isFIFO(), true)
+    assert.equal(lstatSync(victim).nlink, 1)
+    assert.deepEqual(readdirSync(target).sort(), ['a', 'b'])
+  })
+
+  test('M4: metadata of a FIFO or link that has other names is not changed (P5)', async () => {
+    const { path, target } = temporaryDirectory()
+    mkdirSync(target)
+    execFileSync('mkfifo', ['-m', '600', join(path, 'victim')])
+    linkSync(join(path, 'victim'), join(target, 'fifo'))
+    const built = await buildRepository({ files: { fifo: { type: 'fifo', mode: 0o666 } } })
+    for (const overwrite of ['keep-both', 'if-changed'] as const) {
+      const { report } = await restore(built, { target, overwrite })
+      assert.equal(report.isComplete, true)
+      assert.equal(lstatSync(join(path, 'victim')).mode & 0o777, 0o600)
+      assert.deepEqual(readdirSync(target), ['fifo'])
+    }
+    assert.equal(lstatSync(join(target, 'fifo')).mode & 0o777, 0o666)
+    assert.equal(lstatSync(join(path, 'victim')).nlink, 1)
   })
 
   test('M4: links, hard links and FIFOs planted in the target are not followed (P5)', async () => {

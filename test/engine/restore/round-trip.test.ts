@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { lstatSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
 import { nodeClock, nodeRandomness } from '../../../src/base/node-seams.ts'
@@ -14,13 +15,16 @@ import {
 import {
   describeTree,
   noise,
+  overriding,
   restore,
   targetDirectory,
   temporaryDirectory,
   temporaryNames,
   testEnvironment,
+  wrappedTargets,
 } from './restore-harness.ts'
 
+const isRoot = process.geteuid?.() === 0
 const TIME_NS = BigInt(TEST_TIME.seconds) * 1_000_000_000n + BigInt(TEST_TIME.nanoseconds)
 
 /** One of each kind: empty, small, several chunks, more than a job holds, duplicates, odd names. */
@@ -118,6 +122,94 @@ describe('restoreSnapshot()', () => {
     // Once more, over what is there.
     assert.equal((await restore(built, { target })).report.isComplete, true)
     assert.equal(statSync(join(target, 'three')).nlink, 3)
+  })
+
+  test('names of one symlink, FIFO, socket or device are names of one again', async () => {
+    const builder = await RepositoryBuilder.create()
+    const link = { type: 'symlink', target: 'nowhere', linkGroup: 1n } as const
+    const fifo = { type: 'fifo', mode: 0o640, linkGroup: 2n } as const
+    const socket = { type: 'socket', linkGroup: 3n } as const
+    const device = { type: 'chardevice', device: { major: 1, minor: 3 }, linkGroup: 4n } as const
+    const others = isRoot ? { 'a/device': device, 'b/device': device } : {}
+    const tree = {
+      'a/link': link,
+      'b/link': link,
+      link,
+      'a/socket': socket,
+      'b/socket': socket,
+      // It was written to after the first name had been looked at.
+      'a/fifo': fifo,
+      'b/fifo': { ...fifo, mtime: { seconds: 5, nanoseconds: 6 } },
+      ...others,
+    }
+    const built = await builder.finish(builder.tree(tree))
+    const target = targetDirectory()
+    const stat = (path: string) => lstatSync(join(target, path))
+    const expectLinks = () => {
+      for (const kind of ['link', 'fifo', 'socket', ...(isRoot ? ['device'] : [])]) {
+        assert.equal(stat(`a/${kind}`).ino, stat(`b/${kind}`).ino, kind)
+        assert.equal(stat(`a/${kind}`).nlink, kind === 'link' ? 3 : 2)
+      }
+      assert.equal(readlinkSync(join(target, 'link')), 'nowhere')
+      assert.equal(stat('b/fifo').mode & 0o7777, 0o640)
+    }
+    const first = await restore(built, { target })
+    expectLinks()
+    assert.equal(first.report.isComplete, true)
+    assert.equal(first.report.counts.files_restored, first.report.counts.total_files)
+    // Once more over what is there, and where it was somebody's to break the group up.
+    assert.equal((await restore(built, { target })).report.isComplete, true)
+    expectLinks()
+    rmSync(join(target, 'a/fifo'))
+    rmSync(join(target, 'b/link'))
+    symlinkSync('elsewhere', join(target, 'b/link'))
+    assert.equal((await restore(built, { target })).report.isComplete, true)
+    expectLinks()
+    const dry = await restore(built, { target, dryRun: true })
+    assert.equal(dry.report.isComplete, true)
+    expectLinks()
+    // Nothing is made a second time beside what is there.
+    const kept = await restore(built, { target, overwrite: 'keep-both' })
+    assert.equal(kept.report.isComplete, true)
+    expectLinks()
+    assert.deepEqual(readdirSync(target).sort(), ['a', 'b', 'link'])
+  })
+
+  test('of names of one FIFO those that are chosen are one, also where some cannot be linked', async () => {
+    const builder = await RepositoryBuilder.create()
+    const fifo = { type: 'fifo', linkGroup: 2n } as const
+    const file = { type: 'file', bytes: Buffer.from('f'), linkGroup: 3n } as const
+    const built = await builder.finish(
+      builder.tree({ a: fifo, b: fifo, c: fifo, d: file, e: file, f: file }),
+    )
+    const target = targetDirectory()
+    const include = [
+      { matches: (path: string) => '/b /c /e /f'.includes(path), mayMatchBelow: () => true },
+    ]
+    await restore(built, { target, include })
+    assert.deepEqual(readdirSync(target).sort(), ['b', 'c', 'e', 'f'])
+    const stat = (path: string) => lstatSync(join(target, path))
+    assert.deepEqual([stat('b').ino, stat('b').nlink], [stat('c').ino, 2])
+    assert.deepEqual([stat('e').ino, stat('e').nlink], [stat('f').ino, 2])
+    const second = targetDirectory()
+    let isFull = true
+    const filled = wrappedTargets((opened) =>
+      overriding(opened, {
+        makeHardLink: (path, existing, options) => {
+          if (path === 'b' && isFull) {
+            isFull = false
+            throw Object.assign(new Error('EMLINK: too many links'), { code: 'EMLINK' })
+          }
+          opened.makeHardLink(path, existing, options)
+        },
+      }),
+    )
+    const environment = testEnvironment({ target: filled })
+    const { report } = await restore(built, { target: second, environment })
+    assert.equal(report.isComplete, true)
+    assert.equal(isFull, false)
+    const counts = ['a', 'b', 'c'].map((path) => lstatSync(join(second, path)).nlink)
+    assert.deepEqual(counts, [1, 2, 2])
   })
 
   test('holes in references and runs of zeros take no space with sparse', async () => {
