@@ -175,6 +175,20 @@ describe('restoreSnapshot()', () => {
     assert.deepEqual(readdirSync(target).sort(), ['a', 'b', 'link'])
   })
 
+  test('keep-both leaves FIFOs alike that are no links, and links what goes beside others', async () => {
+    const fifo = { type: 'fifo', linkGroup: 2n } as const
+    const built = await buildRepository({ files: { a: fifo, b: fifo, c: fifo } })
+    const apart = await buildRepository({
+      files: { a: { type: 'fifo' }, b: { type: 'fifo' }, c: Buffer.from('c') },
+    })
+    const target = targetDirectory()
+    await restore(apart, { target })
+    await restore(built, { target, overwrite: 'keep-both' })
+    assert.deepEqual(readdirSync(target).sort(), ['a', 'b', 'c', 'c.restored'])
+    assert.equal(readFileSync(join(target, 'c'), 'utf8'), 'c')
+    assert.equal(lstatSync(join(target, 'c.restored')).nlink, 2)
+  })
+
   test('of names of one FIFO those that are chosen are one, also where some cannot be linked', async () => {
     const builder = await RepositoryBuilder.create()
     const fifo = { type: 'fifo', linkGroup: 2n } as const
