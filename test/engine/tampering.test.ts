@@ -21,6 +21,7 @@ import type { Secret } from '../../src/repository/slots.ts'
 import type { FileKind } from '../../src/storage/backend.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
 import { backUp, contentsOf, create, inlineEnvironment, SECRET } from '../support/backup-harness.ts'
+import { withSteadyParents } from '../support/source-faults.ts'
 import { checkUnlocked, packsOfKind, textOf } from './check/check-support.ts'
 import { copyOf, forget, names, plant, runPrune, take, type Taken } from './prune/prune-harness.ts'
 
@@ -34,6 +35,11 @@ let admin: Repository
 let kept: Taken[]
 let dataPacks: string[]
 let metadataPacks: string[]
+
+/** What is above the sources is the same each time: a tree of it that was lost can come again. */
+function steady() {
+  return withSteadyParents(inlineEnvironment(), root)
+}
 
 async function openAs(backend: MemoryBackend, secret: Secret, warnings: string[] = []) {
   const onWarning = (message: string) => warnings.push(message)
@@ -50,9 +56,11 @@ beforeAll(async () => {
   const author = { secret: WRITER, role: 'writer', label: 'bob' } as const
   await addSlot(await openAs(base, SECRET), author)
   admin = await openAs(base, SECRET)
-  kept = [await take(base, join(root, 'one')), await take(base, join(root, 'two'))]
+  const environment = steady()
+  kept = []
+  for (const name of ['one', 'two']) kept.push(await take(base, join(root, name), environment))
   const opening = openAs(base, WRITER)
-  const { snapshotId = '' } = await backUp(base, join(root, 'three'), { opening })
+  const { snapshotId = '' } = await backUp(base, join(root, 'three'), { environment, opening })
   const written = (await admin.snapshots()).find(({ id }) => id === snapshotId)
   if (written === undefined) throw new Error('the snapshot of the writer')
   kept.push({ id: snapshotId, contents: await contentsOf(admin, written, `${root}/`) })
@@ -233,7 +241,8 @@ describe('packs', () => {
       expect(check).toContain(nameIn(path).slice(0, 8))
       expect(wholeCount).toBeLessThan(3)
       for (const name of ['one', 'two', 'three']) {
-        await backUp(disk, join(root, name), { opening: Promise.resolve(adminOn(disk)) })
+        const opening = Promise.resolve(adminOn(disk))
+        await backUp(disk, join(root, name), { environment: steady(), opening })
       }
       for (const snapshot of await adminOn(disk).snapshots()) {
         const saved = kept.find(({ id }) => id === snapshot.id)

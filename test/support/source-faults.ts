@@ -75,3 +75,13 @@ export function withSourceFaults(environment: Environment, faults: SourceFaults)
     },
   }
 }
+
+/** Directories above `root`, which others may change at any time, look the same every time. */
+export function withSteadyParents(environment: Environment, root: ByteString): Environment {
+  const moment = 1_700_000_000_000_000_000n
+  const stat = (path: ByteString, seen: SourceStat): SourceStat => {
+    if (path !== '/' && !root.startsWith(`${path}/`)) return seen
+    return { ...seen, mtimeNs: moment, ctimeNs: moment }
+  }
+  return withSourceFaults(environment, { stat })
+}

@@ -3,9 +3,9 @@
 import type { Environment } from '../../src/engine/environment.ts'
 import { inlineEnvironment } from './backup-harness.ts'
 
-const OPENS_PER_PERIOD = 30
+const OPENS_PER_PERIOD = 15
 
-/** What is due every `periodMs` is due after every 30 files that were opened, and `onOpen` after each. */
+/** What is due every `periodMs` is due after every 15 files that were opened, and `onOpen` after each. */
 export function tickingEnvironment(
   periodMs: number,
   onOpen?: (count: number) => void,

@@ -6,6 +6,7 @@ import type { Environment } from '../../../src/engine/environment.ts'
 import { PREAMBLE_BYTES } from '../../../src/format/constants.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, create, inlineEnvironment, open } from '../../support/backup-harness.ts'
+import { withSteadyParents } from '../../support/source-faults.ts'
 import { copyOf, plant } from '../prune/prune-harness.ts'
 
 let root = ''
@@ -35,7 +36,7 @@ function clone(): Environment {
     every: () => () => {},
   })
   const process = { ...environment.process, pid: 4242, bootId: 'boot', isAlive: () => false }
-  return { ...environment, clock: frozen, random, process }
+  return withSteadyParents({ ...environment, clock: frozen, random, process }, root)
 }
 
 test('M15: two clones of a running machine never seal different contents with one key', async () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CairnError, isCairnError } from '../../../src/base/errors.ts'
+import { BEAT_PERIOD_MS } from '../../../src/repository/sessions.ts'
 import type { FileKind, FileRef } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, create, inlineEnvironment } from '../../support/backup-harness.ts'
@@ -242,8 +243,8 @@ describe('sessions', () => {
     const environment = newProcess()
     let tick: () => void = () => {}
     const clock = Object.assign(Object.create(environment.clock) as typeof environment.clock, {
-      every: (_period: number, action: () => void) => {
-        tick = action
+      every: (period: number, action: () => void) => {
+        if (period === BEAT_PERIOD_MS) tick = action
         return () => {}
       },
     })
