@@ -119,7 +119,7 @@ export interface SaltEntropy {
   readonly monotonicNs: bigint
   readonly pid: number
   readonly sessionId: Uint8Array
-  /** Something of the contents: a pack's first blob id, an object's body. */
+  /** A hash of the contents: of a pack's directory, of an object's body. */
   readonly content: Uint8Array
 }
 

@@ -28,12 +28,15 @@ export interface PackSeal {
   readonly key: Uint8Array
 }
 
-/** A fresh key and preamble for a pack whose first blob is `firstId`. */
+/**
+ * A fresh key and preamble for the pack that `content` tells from every other: should random numbers
+ * and clock repeat, in a clone of a running machine, packs that differ still get keys of their own.
+ */
 export function newPackSeal(
   keys: WriteKeys,
   entropy: Entropy,
   blake3: Blake3,
-  firstId: Uint8Array,
+  content: Uint8Array,
 ): PackSeal {
   const pair = ephemeral(entropy.random.bytes(32))
   const salt = hedgedSalt(
@@ -44,7 +47,7 @@ export function newPackSeal(
       monotonicNs: BigInt(Math.round(entropy.clock.monotonicMs() * 1e6)),
       pid: entropy.pid,
       sessionId: keys.sessionId,
-      content: firstId,
+      content,
     },
     blake3,
   )

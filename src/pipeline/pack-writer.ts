@@ -1,7 +1,7 @@
 /**
- * Builds packs of one kind (FORMAT.md 8): joins blobs into segments, compresses, seals, checks what
- * it sealed, and hands out each finished pack. One per thread and kind; everything is synchronous
- * and goes through fixed buffers, so that memory does not depend on the data.
+ * Builds packs of one kind (FORMAT.md 8): joins blobs into segments, compresses them, seals each pack
+ * when it is complete, checks what it sealed, and hands it out. One per thread and kind; everything is
+ * synchronous and goes through fixed buffers, so that memory does not depend on the data.
  */
 
 import { equalBytes, roundUp } from '../base/bytes.ts'
@@ -26,7 +26,7 @@ import {
   TRAILER_BYTES,
   TRAILER_PLAIN_BYTES,
 } from '../format/constants.ts'
-import { DirectoryBuilder } from '../format/directory.ts'
+import { DirectoryBuilder, type DirectorySegment, PackDirectory } from '../format/directory.ts'
 import { padme } from '../format/padme.ts'
 import {
   encodeSegmentHeader,
@@ -107,9 +107,10 @@ export class PackWriter {
 
   #pack: Buffer | undefined
   #packEnd = 0
-  #seal: PackSeal | undefined
   #handle = 0
   #sealedSegments = 0
+  /** Once something of a pack was bad, nothing more is written: what is missing would go unnoticed. */
+  #failure: CairnError | undefined
 
   constructor(options: PackWriterOptions, parts: PackWriterParts) {
     this.#options = options
@@ -125,6 +126,7 @@ export class PackWriter {
    * it is the next to be added. Nothing is owed: another blob may come, or none.
    */
   reserve(byteCount: number): number {
+    if (this.#failure !== undefined) throw this.#failure
     if (byteCount > this.#options.blobBytesMax && byteCount > this.#segmentTarget) this.finish()
     const isFull = this.pendingBytes + byteCount > this.#segmentTarget
     if (this.#blobCount > 0 && (this.#isAlone(byteCount) || isFull)) this.#closeSegment()
@@ -157,6 +159,7 @@ export class PackWriter {
 
   /** Closes the open segment and the open pack, if there is anything in them. */
   finish(): void {
+    if (this.#failure !== undefined) throw this.#failure
     if (this.#blobCount > 0) this.#closeSegment()
     if (this.#directory.segmentCount > 0) this.#closePack()
   }
@@ -174,8 +177,8 @@ export class PackWriter {
     this.#plain.set(this.#rows.subarray(0, tableBytes), start)
     const plain = this.#plain.subarray(start, this.#plainEnd)
     const ids = this.#ids.subarray(0, this.#blobCount * 32)
-    if (this.#pack === undefined) this.#openPack(ids.subarray(0, 32), plain.length)
-    this.#sealSegment(plain, ids)
+    if (this.#pack === undefined) this.#openPack(plain.length)
+    this.#placeSegment(plain, ids)
     this.#plainEnd = SEGMENT_BLOBS_MAX * SEGMENT_ROW_BYTES
     this.#blobCount = 0
     const isFull =
@@ -184,15 +187,13 @@ export class PackWriter {
     if (isFull) this.#closePack()
   }
 
-  #openPack(firstId: Uint8Array, plainBytes: number): void {
-    const { keys, packBytesTarget, blobBytesMax } = this.#options
+  #openPack(plainBytes: number): void {
+    const { packBytesTarget, blobBytesMax } = this.#options
     const { zstd } = this.#parts
     const segmentMax = Math.max(blobBytesMax, this.#segmentTarget, plainBytes) + tableBytesMax
     const capacity =
       packBytesTarget + zstd.compressBound(segmentMax) + directoryBytesMax + packBytesTarget / 8
     this.#pack = Buffer.from(this.#parts.allocate(roundUp(Math.ceil(capacity), 4096)))
-    this.#seal = newPackSeal(keys, this.#parts.entropy, this.#parts.blake3, firstId)
-    this.#pack.set(this.#seal.preamble, 0)
     this.#packEnd = PREAMBLE_BYTES
     this.#directory.reset()
   }
@@ -211,10 +212,10 @@ export class PackWriter {
     return { payload: this.#compressed.subarray(0, byteCount), compression: COMPRESSION.zstd }
   }
 
-  #sealSegment(plain: Uint8Array, ids: Uint8Array): void {
+  /** Lays out the payload of a segment where `#sealSegment` will seal it in place. */
+  #placeSegment(plain: Uint8Array, ids: Uint8Array): void {
     const pack = this.#pack
-    const seal = this.#seal
-    assert(pack !== undefined && seal !== undefined, 'a pack is open')
+    assert(pack !== undefined, 'a pack is open')
     const { payload, compression } = this.#compress(plain)
     const segment = {
       offset: this.#packEnd,
@@ -224,60 +225,84 @@ export class PackWriter {
       compression,
       kind: this.#options.kind,
     }
+    const bodyStart = segment.offset + SEGMENT_HEADER_BYTES
+    this.#packEnd = bodyStart + segmentBodyBytes(payload.length)
+    // The padding is inside the encryption.
+    pack.set(payload, bodyStart)
+    pack.fill(0, bodyStart + payload.length, this.#packEnd)
+    const rows = this.#rows.subarray(0, this.#blobCount * SEGMENT_ROW_BYTES)
+    this.#directory.addSegment(segment, ids, rows)
+  }
+
+  #sealSegment(pack: Buffer, key: Uint8Array, segment: DirectorySegment): void {
+    const { offset, storedBytes } = segment
     const header = encodeSegmentHeader(segment)
-    const { offset } = segment
     const aead = this.#aeads.get(this.#options.keys.aead)
     const headerNonce = positionNonce(NONCE_DOMAIN.segmentHeader, offset)
-    aead.sealInto(pack, offset, seal.key, headerNonce, undefined, header)
-    const bodyBytes = segmentBodyBytes(payload.length)
+    aead.sealInto(pack, offset, key, headerNonce, undefined, header)
     const bodyStart = offset + SEGMENT_HEADER_BYTES
-    // The padding is inside the encryption: payload and zeros are laid out in place, then sealed.
-    pack.set(payload, bodyStart)
-    pack.fill(0, bodyStart + payload.length, bodyStart + bodyBytes - TAG_BYTES)
-    const inPlace = pack.subarray(bodyStart, bodyStart + bodyBytes - TAG_BYTES)
+    const bodyEnd = bodyStart + segmentBodyBytes(storedBytes)
+    const inPlace = pack.subarray(bodyStart, bodyEnd - TAG_BYTES)
     const bodyNonce = positionNonce(NONCE_DOMAIN.segmentBody, offset)
-    aead.sealInto(pack, bodyStart, seal.key, bodyNonce, header, inPlace)
-    this.#packEnd = bodyStart + bodyBytes
-    this.#directory.addSegment(
-      segment,
-      ids,
-      this.#rows.subarray(0, this.#blobCount * SEGMENT_ROW_BYTES),
-    )
-    this.#verify(offset, ids)
+    aead.sealInto(pack, bodyStart, key, bodyNonce, header, inPlace)
+  }
+
+  /**
+   * Seals every segment, under a key that hangs on all that is in the pack: sealed earlier, two packs
+   * that begin alike could share one.
+   */
+  #sealSegments(pack: Buffer, directory: Uint8Array): PackSeal {
+    const { keys } = this.#options
+    const { entropy, blake3 } = this.#parts
+    const seal = newPackSeal(keys, entropy, blake3, blake3.hash(directory))
+    pack.set(seal.preamble, 0)
+    const rows = new PackDirectory(directory)
+    let firstBlob = 0
+    for (let i = 0; i < rows.segmentCount; i++) {
+      const segment = rows.segment(i)
+      this.#sealSegment(pack, seal.key, segment)
+      this.#verify(pack, seal.key, segment, (blob) => rows.id(firstBlob + blob))
+      firstBlob += segment.blobCount
+    }
+    return seal
   }
 
   /** Opens what was just sealed: bad memory or a bad compressor must not reach the storage. */
-  #verify(offset: number, ids: Uint8Array): void {
+  #verify(
+    pack: Buffer,
+    key: Uint8Array,
+    { offset, storedBytes }: DirectorySegment,
+    idOf: (blob: number) => Uint8Array,
+  ): void {
     const { kind, verify, keys } = this.#options
     const isDue = this.#sealedSegments++ % VERIFY_ONE_IN === 0 || kind === SEGMENT_KIND.metadata
-    const seal = this.#seal
-    const pack = this.#pack
-    if (!verify || !isDue || seal === undefined || pack === undefined) return
-    const sealed = pack.subarray(offset, this.#packEnd)
+    if (!verify || !isDue) return
+    const end = offset + SEGMENT_HEADER_BYTES + segmentBodyBytes(storedBytes)
     try {
-      const opened = this.#reader.open({ key: seal.key, aead: keys.aead }, offset, sealed)
+      const opened = this.#reader.open({ key, aead: keys.aead }, offset, pack.subarray(offset, end))
       const blobs = readSegmentTable(opened.plain, opened.header.blobCount)
       for (const [i, blob] of blobs.entries()) {
         const bytes = opened.plain.subarray(blob.offset, blob.offset + blob.length)
         const id = this.#identifier.id(blob.type, bytes)
-        if (!equalBytes(id, ids.subarray(i * 32, i * 32 + 32))) {
+        if (!equalBytes(id, idOf(i))) {
           throw new CairnError('CAIRN_FAILED', 'a blob does not have the id it was stored under')
         }
       }
     } catch (cause) {
-      throw new CairnError(
+      this.#failure = new CairnError(
         'CAIRN_FAILED',
         'cannot store data: what was sealed does not open to what was read; the memory or the compressor of this machine is bad, nothing of it was stored',
         { cause },
       )
+      throw this.#failure
     }
   }
 
   #closePack(): void {
     const pack = this.#pack
-    const seal = this.#seal
-    assert(pack !== undefined && seal !== undefined, 'a pack is open')
+    assert(pack !== undefined, 'a pack is open')
     const directory = this.#directory.encode()
+    const seal = this.#sealSegments(pack, directory)
     const footerStart = this.#packEnd
     const fixed = PREAMBLE_BYTES + TRAILER_BYTES
     let footerBytes = roundUp(directory.length + TAG_BYTES, SEGMENT_ALIGN_BYTES)
@@ -313,7 +338,6 @@ export class PackWriter {
       directory,
     }
     this.#pack = undefined
-    this.#seal = undefined
     this.#handle = 0
     this.#directory.reset()
     this.#parts.emit(sealed)

@@ -4,8 +4,11 @@ import { describe, expect, test } from 'vitest'
 import { loadZstd, type Zstd } from '../../src/compression/zstd.ts'
 import { loadBlake3 } from '../../src/crypto/blake3.ts'
 import { BLOB_TYPE, PADDING, SEGMENT_KIND } from '../../src/format/constants.ts'
+import { PackDirectory } from '../../src/format/directory.ts'
 import { BlobIdentifier } from '../../src/pipeline/keys.ts'
-import { PackWriter } from '../../src/pipeline/pack-writer.ts'
+import type { Entropy } from '../../src/pipeline/pack-seal.ts'
+import { PackWriter, type SealedPack } from '../../src/pipeline/pack-writer.ts'
+import type { Repository } from '../../src/repository/repository.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 
 type Compress = (into: Uint8Array, at: number, plain: Uint8Array, level: number) => number
@@ -91,3 +94,69 @@ describe.each([SEGMENT_KIND.data, SEGMENT_KIND.metadata])('segments of kind %i',
     await expect(write(kind, { zstd: throwing })).rejects.toThrow('given up')
   })
 })
+
+test('B31: a writer that has found something bad writes nothing more', async () => {
+  const { repository } = await RepositoryBuilder.create()
+  const packs: SealedPack[] = []
+  const writer = writerOf(repository, repository.entropy, packs)
+  writer.add(BLOB_TYPE.leaf, new Uint8Array(32).fill(1), Buffer.from('not what has this id'))
+  expect(() => writer.finish()).toThrow(/what was sealed does not open/)
+  expect(() => writer.finish()).toThrow(/what was sealed does not open/)
+  const bytes = Buffer.from('sound')
+  expect(() => writer.add(BLOB_TYPE.leaf, idOf(repository, bytes), bytes)).toThrow(/bad/)
+  expect(packs).toEqual([])
+})
+
+test('M15: where random numbers and clock repeat, packs that differ anywhere have keys of their own', async () => {
+  const { repository } = await RepositoryBuilder.create()
+  const { clock } = repository.entropy
+  const stopped = Object.assign(Object.create(clock) as typeof clock, {
+    wallNs: () => 1_800_000_000_000_000_000n,
+    monotonicMs: () => 1000,
+  })
+  const random = { ...repository.entropy.random, bytes: (count: number) => new Uint8Array(count) }
+  const entropy = { clock: stopped, random, pid: 4242 }
+  const preambleOf = (last: string): string => {
+    const packs: SealedPack[] = []
+    const writer = writerOf(repository, entropy, packs)
+    for (const text of ['a', 'b', 'c', last]) {
+      // Large enough for a segment of its own.
+      const bytes = Buffer.alloc(100_000, text)
+      writer.add(BLOB_TYPE.leaf, idOf(repository, bytes), bytes)
+    }
+    writer.finish()
+    const [pack] = packs
+    if (pack === undefined || packs.length > 1) throw new Error('not one pack')
+    expect(new PackDirectory(pack.directory).segmentCount).toBe(4)
+    return Buffer.from(pack.preamble).toString('hex')
+  }
+  expect(preambleOf('d')).toBe(preambleOf('d'))
+  expect(preambleOf('d')).not.toBe(preambleOf('e'))
+})
+
+function idOf(repository: Repository, bytes: Uint8Array): Uint8Array {
+  const identifier = new BlobIdentifier(repository.writeKeys.idKeys, loadBlake3())
+  return Buffer.from(identifier.id(BLOB_TYPE.leaf, bytes))
+}
+
+function writerOf(repository: Repository, entropy: Entropy, packs: SealedPack[]): PackWriter {
+  return new PackWriter(
+    {
+      kind: SEGMENT_KIND.metadata,
+      keys: repository.writeKeys,
+      packBytesTarget: 1 << 20,
+      blobBytesMax: 1 << 20,
+      padding: PADDING.tail,
+      level: 3,
+      verify: true,
+    },
+    {
+      blake3: loadBlake3(),
+      zstd: loadZstd(),
+      entropy,
+      allocate: (byteCount) => new ArrayBuffer(byteCount),
+      emit: (pack) => void packs.push(pack),
+      nextHandle: () => 1,
+    },
+  )
+}

@@ -16,6 +16,9 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'cairn-clones-'))
   plant(join(root, 'one'), [1, 2, 3])
   plant(join(root, 'two'), [4, 5, 6])
+  // Begins as the first does, and goes on differently.
+  plant(join(root, 'three'), [1, 2, 3])
+  plant(join(root, 'three', 'z'), [7])
   base = new MemoryBackend()
   await create(base)
 })
@@ -42,7 +45,7 @@ function clone(): Environment {
 test('M15: two clones of a running machine never seal different contents with one key', async () => {
   const sealed = new Map<string, Buffer>()
   let repeated = 0
-  for (const name of ['one', 'two', 'one']) {
+  for (const name of ['one', 'two', 'three', 'one']) {
     const disk = copyOf(base)
     const environment = clone()
     await backUp(disk, join(root, name), { environment, opening: open(disk, environment) })
