@@ -52,10 +52,14 @@ export class PackReading {
   readonly #pool: WorkPool<'pack'>
   readonly #tasks: PackTask[]
   #nextHash = 0
+  #hashing = 0
   #nextDecode = 0
   #claimsOf: ClaimsOf | undefined
   #wake: () => void = () => {}
   readonly #unlocked: Promise<void>
+  /** Resolves when the keys are there, or it is known why not. */
+  readonly #opened: Promise<void>
+  #isOpened = false
   readonly #done: Promise<void>
   #isClosed = false
   readonly verdicts: PackVerdict[] = []
@@ -78,6 +82,10 @@ export class PackReading {
     this.#unlocked = new Promise((resolve) => {
       this.#wake = resolve
     })
+    const noteOpened = () => {
+      this.#isOpened = true
+    }
+    this.#opened = options.opening.then(noteOpened, noteOpened)
     const loops = Array.from({ length: pool.size + 1 }, () => this.#loop())
     this.#done = Promise.all(loops).then(() => {})
     this.#done.catch(() => {}) // Thrown by `finish`.
@@ -130,9 +138,10 @@ export class PackReading {
     while (!this.#isClosed) {
       throwIfAborted(this.#options.signal)
       if (this.#claimsOf === undefined) {
-        const task = this.#hashesAhead() ? this.#tasks[this.#nextHash++] : undefined
-        if (task === undefined) await this.#unlocked
-        else await this.#hashAhead(task)
+        const task = this.#mayHash() ? this.#tasks[this.#nextHash++] : undefined
+        if (task !== undefined) await this.#hashAhead(task)
+        else if (this.#isOpened) await this.#unlocked
+        else await Promise.race([this.#opened, this.#unlocked])
       } else {
         const task = this.#tasks[this.#nextDecode++]
         if (task === undefined) return
@@ -142,12 +151,19 @@ export class PackReading {
     }
   }
 
-  #hashesAhead(): boolean {
-    return this.#options.backend.localPath !== undefined
+  /**
+   * Until the keys are there, one worker leaves its core to their derivation: everything else waits
+   * for it, and a pack that is hashed by itself has to be read twice.
+   */
+  #mayHash(): boolean {
+    if (this.#options.backend.localPath === undefined) return false
+    return this.#isOpened || this.#hashing < Math.max(1, this.#pool.size - 1)
   }
 
   async #hashAhead(task: PackTask): Promise<void> {
+    this.#hashing++
     const result = await this.#run(task, { kind: 'hash', name: idBytes(task.name) })
+    this.#hashing--
     // If anything is wrong, the pack is hashed again when it is decoded.
     task.isHashed = result !== undefined && isSound(result)
   }
