@@ -440,3 +440,15 @@ export function isHole(id: Uint8Array): boolean {
   for (const byte of id) if (byte !== 0) return false
   return true
 }
+
+/** Calls `visit` for each reference that is no hole, with its index. `id` is a view. */
+export function forEachBlob(
+  references: Uint8Array,
+  visit: (id: Uint8Array, index: number) => void,
+): void {
+  const count = referenceCount(references)
+  for (let i = 0; i < count; i++) {
+    const id = referenceId(references, i)
+    if (!isHole(id)) visit(id, i)
+  }
+}

@@ -7,13 +7,7 @@
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import { blobIdOf, shortId } from '../../base/ids.ts'
 import { LIMIT, REFERENCE_BYTES } from '../../format/constants.ts'
-import {
-  isHole,
-  type NodeRoot,
-  referenceCount,
-  referenceId,
-  type TreeEntry,
-} from '../../format/tree.ts'
+import { forEachBlob, type NodeRoot, type TreeEntry } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import { readChunkList, readDirectory, type RefusedEntry } from '../../repository/tree-reader.ts'
 import type { TreeStore } from '../tree-store.ts'
@@ -105,10 +99,7 @@ export class TreeCopier {
 
   #references(references: Uint8Array): Uint8Array {
     const copied = Uint8Array.from(references)
-    for (let i = 0; i < referenceCount(references); i++) {
-      const id = referenceId(references, i)
-      if (!isHole(id)) copied.set(this.#newId(id), i * REFERENCE_BYTES)
-    }
+    forEachBlob(references, (id, i) => copied.set(this.#newId(id), i * REFERENCE_BYTES))
     return copied
   }
 

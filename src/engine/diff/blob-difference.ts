@@ -4,7 +4,7 @@ import { BLOB_TYPE, LIMIT } from '../../format/constants.ts'
 import {
   decodeInner,
   decodeListLeaf,
-  isHole,
+  forEachBlob,
   type NodeRoot,
   referenceCount,
   referenceId,
@@ -75,10 +75,7 @@ export class BlobDifference {
   }
 
   #addReferences(side: Side, references: Uint8Array): void {
-    for (let at = 0; at < referenceCount(references); at++) {
-      const id = referenceId(references, at)
-      if (!isHole(id)) this.#data[side].add(id, referenceLength(references, at))
-    }
+    forEachBlob(references, (id, i) => this.#data[side].add(id, referenceLength(references, i)))
   }
 
   /** The chunks of a file before and after; undefined on a side where there is none. */

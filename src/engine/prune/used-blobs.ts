@@ -11,10 +11,8 @@ import {
   decodeInner,
   decodeLeaf,
   decodeListLeaf,
-  isHole,
+  forEachBlob,
   type NodeRoot,
-  referenceCount,
-  referenceId,
   type TreeEntry,
 } from '../../format/tree.ts'
 import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
@@ -184,11 +182,7 @@ export class UsedBlobs {
   }
 
   #references(references: Uint8Array): void {
-    const count = referenceCount(references)
-    for (let i = 0; i < count; i++) {
-      const id = referenceId(references, i)
-      if (!isHole(id)) this.ids.add(id)
-    }
+    forEachBlob(references, (id) => this.ids.add(id))
   }
 }
 

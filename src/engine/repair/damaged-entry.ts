@@ -2,14 +2,7 @@
 
 import type { ByteString } from '../../base/bytes.ts'
 import { BLOB_TYPE, LIMIT, REFERENCE_BYTES } from '../../format/constants.ts'
-import {
-  isHole,
-  type NodeRoot,
-  referenceCount,
-  referenceId,
-  referenceLength,
-  type TreeEntry,
-} from '../../format/tree.ts'
+import { forEachBlob, type NodeRoot, referenceLength, type TreeEntry } from '../../format/tree.ts'
 import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
 
 export const DAMAGED_SUFFIX = '.cairn-damaged'
@@ -40,12 +33,11 @@ export function hasChunk(index: BlobIndex, id: Uint8Array, length: number): bool
  */
 export function withHoles(references: Uint8Array, index: BlobIndex): Uint8Array | undefined {
   let mended: Uint8Array | undefined
-  for (let i = 0; i < referenceCount(references); i++) {
-    const id = referenceId(references, i)
-    if (isHole(id) || hasChunk(index, id, referenceLength(references, i))) continue
+  forEachBlob(references, (id, i) => {
+    if (hasChunk(index, id, referenceLength(references, i))) return
     mended ??= Uint8Array.from(references)
     mended.fill(0, i * REFERENCE_BYTES, i * REFERENCE_BYTES + ID_BYTES)
-  }
+  })
   return mended
 }
 

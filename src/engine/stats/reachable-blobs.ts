@@ -6,10 +6,8 @@ import {
   decodeInner,
   decodeLeaf,
   decodeListLeaf,
-  isHole,
+  forEachBlob,
   type NodeRoot,
-  referenceCount,
-  referenceId,
   type TreeEntry,
 } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
@@ -81,9 +79,6 @@ export class ReachableBlobs {
   }
 
   #references(references: Uint8Array): void {
-    for (let at = 0; at < referenceCount(references); at++) {
-      const id = referenceId(references, at)
-      if (!isHole(id)) this.#tell(id)
-    }
+    forEachBlob(references, (id) => this.#tell(id))
   }
 }

@@ -9,14 +9,7 @@ import { concat } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import { sha256 } from '../../crypto/sha256.ts'
 import { LIMIT } from '../../format/constants.ts'
-import {
-  isHole,
-  type NodeRoot,
-  referenceCount,
-  referenceId,
-  referenceLength,
-  type TreeEntry,
-} from '../../format/tree.ts'
+import { forEachBlob, type NodeRoot, referenceLength, type TreeEntry } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import { readReferences } from '../../repository/file-reader.ts'
 import { readDirectory } from '../../repository/tree-reader.ts'
@@ -90,14 +83,12 @@ export class UniqueFiles {
   async #countBlobs(entry: TreeEntry, path: ByteString): Promise<void> {
     const place = sha256(Buffer.from(path, 'latin1'))
     for await (const references of readReferences(this.#blobs, entry, this.#signal)) {
-      for (let at = 0; at < referenceCount(references); at++) {
-        const id = referenceId(references, at)
-        if (isHole(id)) continue
+      forEachBlob(references, (id, i) => {
         this.#paths.add(place)
         if (addTo(this.#blobsOfPaths, sha256(concat(place, id)))) {
-          this.#blobBytes += referenceLength(references, at)
+          this.#blobBytes += referenceLength(references, i)
         }
-      }
+      })
     }
   }
 }
