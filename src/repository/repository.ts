@@ -124,6 +124,11 @@ export class Repository {
     this.#warn(message)
   }
 
+  /** What is said of a damaged file where `LoadOptions` do not say otherwise. */
+  warnDamage({ kind, name, error }: DamagedFile): void {
+    this.#warn(`${kind}/${shortId(name)} is damaged and left out: ${errorChain(error)}`)
+  }
+
   /**
    * Throws CAIRN_FORMAT_TOO_NEW if the config has features that this program must not write under,
    * CAIRN_CORRUPT if nothing can be written by its figures.
@@ -181,7 +186,7 @@ export class Repository {
     const files = await this.backend.list(folder, operation)
     files.sort((a, b) => (a.name < b.name ? -1 : 1))
     const vanished = new Set<FileName>()
-    const onDamage = options.onDamage ?? ((file) => this.#warnDamage(file))
+    const onDamage = options.onDamage ?? ((file) => this.warnDamage(file))
     const loaded: LoadedObject[] = []
     for (let at = 0; at < files.length; at += LOADS_AT_ONCE) {
       const batch = files.slice(at, at + LOADS_AT_ONCE)
@@ -218,15 +223,9 @@ export class Repository {
     }
   }
 
-  #warnDamage(file: DamagedFile): void {
-    this.#warn(
-      `${file.kind}/${shortId(file.name)} is damaged and left out: ${errorChain(file.error)}`,
-    )
-  }
-
   /** All valid tombstones. */
   async tombstones(options: LoadOptions = {}): Promise<LoadedTombstone[]> {
-    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
+    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.warnDamage(file))
     const tombstones: LoadedTombstone[] = []
     for (const object of await this.loadObjects('retired', options)) {
       const { name, logicalId, byteCount, body } = object
@@ -249,7 +248,7 @@ export class Repository {
   async history(options: LoadOptions = {}): Promise<History> {
     const tombstones = await this.tombstones(options)
     const forgotten = new ForgottenIds(tombstones.map(({ tombstone }) => tombstone))
-    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.#warnDamage(file))
+    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.warnDamage(file))
     const listed: Snapshot[] = []
     const leftovers: FileName[] = []
     const files = new Set<FileName>()

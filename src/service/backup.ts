@@ -21,7 +21,7 @@ import type { PatternMatcher } from '../source/patterns.ts'
 import type { Access } from './access.ts'
 import { MOUNT_TYPE } from './mount/mount-type.ts'
 import { listOfPatterns, readListFile } from './patterns.ts'
-import { candidateOf } from './snapshots.ts'
+import { candidateOf } from './select-snapshots.ts'
 
 export interface GroupBy {
   readonly host: boolean

@@ -11,7 +11,8 @@ import type { Repository } from '../repository/repository.ts'
 import type { FilelessSnapshot } from '../repository/snapshots.ts'
 import type { RepositoryAccess } from './access.ts'
 import { listOfPatterns } from './patterns.ts'
-import { chooseCandidates, type ShownSnapshot, shownSnapshot } from './snapshots.ts'
+import { chooseSnapshots } from './select-snapshots.ts'
+import { type ShownSnapshot, shownSnapshot } from './snapshots.ts'
 
 export interface ChangedSnapshot {
   readonly oldId: string
@@ -33,8 +34,7 @@ export async function runTag(
 ): Promise<ChangedSnapshot[]> {
   const nowNs = repository.clock.wallNs()
   const changed = await changeTags(repository, {
-    choose: (snapshots) =>
-      chooseCandidates(snapshots, request, nowNs).map(({ snapshot }) => snapshot),
+    choose: (snapshots) => chooseSnapshots(snapshots, request, nowNs),
     change: request.change,
     signal: request.signal,
   })
@@ -67,7 +67,7 @@ export async function runUndelete(
   const filter = { hosts: [], paths: [], tags: [] }
   const choose = (candidates: readonly { readonly snapshot: FilelessSnapshot }[]) => {
     const snapshots = candidates.map(({ snapshot }) => snapshot)
-    return chooseCandidates(snapshots, { references, filter }, nowNs).map((one) => one.snapshot)
+    return chooseSnapshots(snapshots, { references, filter }, nowNs)
   }
   const restored = await undelete(repository, { choose, signal })
   return restored.map(({ forgotten, snapshot }) => ({ oldId: forgotten.id, newId: snapshot.id }))
@@ -111,10 +111,7 @@ export async function runRewrite(
   const newTimeNs = newTime === undefined ? undefined : parseTimeReference(newTime, nowNs).startNs
   const cache = await access.cache()
   const { changed, replaced } = await rewriteSnapshots(repository, {
-    choose: (snapshots) =>
-      chooseCandidates(snapshots, { references: operands, filter }, nowNs).map(
-        ({ snapshot }) => snapshot,
-      ),
+    choose: (snapshots) => chooseSnapshots(snapshots, { references: operands, filter }, nowNs),
     ...(matchers.length === 0
       ? {}
       : { excludes: (path: ByteString) => matchers.some((matcher) => matcher.matches(path)) }),

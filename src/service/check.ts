@@ -6,7 +6,7 @@ import { findingText } from '../engine/check/finding.ts'
 import { matchesFilter, type SnapshotFilter } from '../engine/snapshot-filter.ts'
 import { parseSnapshotReference, resolveSnapshotReference } from '../engine/snapshot-reference.ts'
 import type { Access } from './access.ts'
-import { candidateOf } from './snapshots.ts'
+import { candidateOf } from './select-snapshots.ts'
 
 export type { CheckReport }
 export { findingText }

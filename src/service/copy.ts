@@ -5,7 +5,8 @@ import { shortId } from '../base/ids.ts'
 import { copySnapshots } from '../engine/copy/copy.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { Access, RepositoryAccess } from './access.ts'
-import { chooseCandidates, type ShownSnapshot, shownSnapshot } from './snapshots.ts'
+import { chooseSnapshots } from './select-snapshots.ts'
+import { type ShownSnapshot, shownSnapshot } from './snapshots.ts'
 
 export interface CopyRequest {
   readonly references: readonly string[]
@@ -42,8 +43,7 @@ export async function runCopy(
     environment: access.seams,
     source,
     target,
-    choose: (snapshots) =>
-      chooseCandidates(snapshots, request, nowNs).map(({ snapshot }) => snapshot),
+    choose: (snapshots) => chooseSnapshots(snapshots, request, nowNs),
     level,
     verify,
     ...(packBytes === undefined ? {} : { packBytes }),

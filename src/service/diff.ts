@@ -6,7 +6,7 @@ import { type DiffOptions, type DiffReport, diffTrees } from '../engine/diff/dif
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { RepositoryAccess } from './access.ts'
 import { directoryAt, withBlobs } from './list-tree.ts'
-import { findTwoSnapshots } from './snapshots.ts'
+import { findTwoSnapshots } from './select-snapshots.ts'
 
 export type { DiffReport }
 

@@ -15,7 +15,7 @@ import { cleanPath } from '../source/patterns.ts'
 import type { RepositoryAccess } from './access.ts'
 import { directoryAt, withBlobs } from './list-tree.ts'
 import { openOutputFile } from './output-file.ts'
-import { type FoundSnapshot, findSnapshot } from './snapshots.ts'
+import { type FoundSnapshot, findSnapshot } from './select-snapshots.ts'
 
 export type ArchiveFormat = 'tar' | 'zip'
 

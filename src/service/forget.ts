@@ -14,12 +14,8 @@ import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { Repository } from '../repository/repository.ts'
 import { listSessions } from '../repository/sessions.ts'
 import { requireForgetting } from '../repository/tombstones.ts'
-import {
-  chooseCandidates,
-  type ShownSnapshot,
-  shownSnapshot,
-  unconfirmedSessions,
-} from './snapshots.ts'
+import { candidateOf, chooseSnapshots } from './select-snapshots.ts'
+import { type ShownSnapshot, shownSnapshot, unconfirmedSessions } from './snapshots.ts'
 
 export { isEmptyPolicy, policyText }
 export type { KeepPolicy }
@@ -60,7 +56,7 @@ async function planForget(repository: Repository, request: ForgetRequest): Promi
   const { references, filter, signal } = request
   const nowNs = repository.clock.wallNs()
   const snapshots = await repository.snapshots({ signal })
-  const chosen = chooseCandidates(snapshots, { references, filter }, nowNs)
+  const chosen = chooseSnapshots(snapshots, { references, filter }, nowNs).map(candidateOf)
   if (references.length > 0) return planNamed(chosen)
   const isFiltered = filter.hosts.length + filter.paths.length + filter.tags.length > 0
   const sessions = await listSessions(repository, signal)

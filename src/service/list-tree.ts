@@ -14,7 +14,8 @@ import type { Repository } from '../repository/repository.ts'
 import { nanosecondsOf } from '../repository/time.ts'
 import { findEntry, readDirectory } from '../repository/tree-reader.ts'
 import type { RepositoryAccess } from './access.ts'
-import { type FoundSnapshot, findSnapshot, type ShownSnapshot, shownSnapshot } from './snapshots.ts'
+import { type FoundSnapshot, findSnapshot } from './select-snapshots.ts'
+import { type ShownSnapshot, shownSnapshot } from './snapshots.ts'
 
 /** An entry as it is shown: restic's words, times in nanoseconds since 1970. */
 export interface ShownEntry {

@@ -20,7 +20,7 @@ import {
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { RepairContext } from '../engine/repair/repair-options.ts'
 import type { Access } from './access.ts'
-import { chooseCandidates } from './snapshots.ts'
+import { chooseSnapshots } from './select-snapshots.ts'
 
 export type { RepairIndexReport, RepairPacksReport, RepairSnapshotsReport }
 
@@ -66,8 +66,7 @@ export async function runRepairSnapshots(
   return await repairSnapshots({
     ...context,
     ...request,
-    choose: (snapshots) =>
-      chooseCandidates(snapshots, request, nowNs).map(({ snapshot }) => snapshot),
+    choose: (snapshots) => chooseSnapshots(snapshots, request, nowNs),
   })
 }
 

@@ -19,7 +19,7 @@ import { findEntry } from '../repository/tree-reader.ts'
 import type { Access } from './access.ts'
 import { listOfPatterns } from './patterns.ts'
 import { ownersByName } from './map-owners.ts'
-import { type FoundSnapshot, findSnapshot } from './snapshots.ts'
+import { type FoundSnapshot, findSnapshot } from './select-snapshots.ts'
 
 export type { RestoreListener, RestoreReport }
 

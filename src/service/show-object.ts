@@ -21,7 +21,8 @@ import {
   type ShownValue,
   treeRow,
 } from './object-values.ts'
-import { findSnapshot, listSnapshots, type ShownSnapshot } from './snapshots.ts'
+import { findSnapshot } from './select-snapshots.ts'
+import { listSnapshots, type ShownSnapshot } from './snapshots.ts'
 
 export type ShownKind =
   | 'masterkey'

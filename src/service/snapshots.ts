@@ -1,40 +1,13 @@
-/** Lists and finds snapshots. */
+/** Snapshots as they are shown, one by one and in groups. */
 
 import { textOf, toHex } from '../base/bytes.ts'
-import { CairnError, errorChain } from '../base/errors.ts'
-import { shortId, type SnapshotId } from '../base/ids.ts'
-import { matchesFilter, type SnapshotFilter } from '../engine/snapshot-filter.ts'
-import {
-  type AtMode,
-  describeDistance,
-  parseSnapshotReference,
-  resolveSnapshotReference,
-  type SnapshotCandidate,
-} from '../engine/snapshot-reference.ts'
+import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { SnapshotContent } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
 import { listSessions } from '../repository/sessions.ts'
-import type { FilelessSnapshot, Snapshot } from '../repository/snapshots.ts'
+import type { FilelessSnapshot } from '../repository/snapshots.ts'
 import { nanosecondsOf } from '../repository/time.ts'
-
-/** A snapshot with what references and filters look at. */
-export interface Candidate<S extends FilelessSnapshot = Snapshot> extends SnapshotCandidate {
-  readonly snapshot: S
-}
-
-export function candidateOf<S extends FilelessSnapshot>(snapshot: S): Candidate<S> {
-  const { content } = snapshot
-  return {
-    snapshot,
-    id: snapshot.id,
-    timeNs: snapshot.timeNs,
-    endNs: content === undefined ? snapshot.timeNs : nanosecondsOf(content.end),
-    hostname: content?.hostname ?? '',
-    paths: (content?.paths ?? []).map(textOf),
-    tags: content?.tags ?? [],
-    isPartial: snapshot.envelope.partial,
-  }
-}
+import { chooseSnapshots } from './select-snapshots.ts'
 
 /** A snapshot as it is shown; the fields are restic's. */
 export interface ShownSnapshot {
@@ -136,29 +109,6 @@ export interface SnapshotQuery {
   readonly signal: AbortSignal
 }
 
-/** Those of `snapshots` that are meant, each once, in their order. Throws CAIRN_FAILED, CAIRN_USAGE. */
-export function chooseCandidates<S extends FilelessSnapshot>(
-  snapshots: readonly S[],
-  { filter, references }: Pick<SnapshotQuery, 'filter' | 'references'>,
-  nowNs: bigint,
-): Candidate<S>[] {
-  const parsed = references.map((text) => parseSnapshotReference(text, nowNs))
-  const partial = parsed.find(({ subpath }) => subpath !== undefined)
-  if (partial !== undefined) {
-    throw new CairnError(
-      'CAIRN_USAGE',
-      `'${partial.text}' is a part of a snapshot: leave out the colon and what follows`,
-    )
-  }
-  const candidates = snapshots.map(candidateOf)
-  const named = new Set(
-    parsed.map((reference) => resolveSnapshotReference(reference, candidates, { filter }).snapshot),
-  )
-  return candidates.filter((one) =>
-    parsed.length === 0 ? matchesFilter(one, filter) : named.has(one),
-  )
-}
-
 /** Those that are meant, each once, oldest first. */
 export async function listSnapshots(
   repository: Repository,
@@ -169,9 +119,7 @@ export async function listSnapshots(
     unconfirmedSessions(repository, query.signal),
     repository.snapshots({ signal: query.signal }),
   ])
-  return chooseCandidates(snapshots, query, nowNs).map(({ snapshot }) =>
-    shownSnapshot(snapshot, unconfirmed),
-  )
+  return chooseSnapshots(snapshots, query, nowNs).map((one) => shownSnapshot(one, unconfirmed))
 }
 
 export interface SnapshotGroup {
@@ -206,94 +154,4 @@ export function groupSnapshots(
 
 function orderOf({ key: { hostname = '', tags = [], paths = [] } }: SnapshotGroup): string {
   return [hostname, tags.join('\n'), paths.join('\n')].join('\0')
-}
-
-export interface FoundSnapshot {
-  readonly snapshot: Snapshot & { readonly content: SnapshotContent }
-  readonly id: SnapshotId
-  /** The part after the colon, as text. */
-  readonly subpath: string | undefined
-  /** How far it is from the time that was asked for, for people. */
-  readonly distance: string | undefined
-}
-
-export interface FindQuery {
-  readonly filter?: SnapshotFilter
-  readonly at?: string | undefined
-  readonly atMode?: AtMode | undefined
-  readonly signal: AbortSignal
-}
-
-/** Finds the one snapshot that is meant. Throws CAIRN_FAILED if there is none, or several. */
-export async function findSnapshot(
-  repository: Repository,
-  text: string,
-  query: FindQuery,
-): Promise<FoundSnapshot> {
-  return chooseSnapshot(await loadCandidates(repository, query.signal), text, query)
-}
-
-/** As `findSnapshot`, for two in one look at the repository. */
-export async function findTwoSnapshots(
-  repository: Repository,
-  [first, second]: readonly [string, string],
-  query: FindQuery,
-): Promise<readonly [FoundSnapshot, FoundSnapshot]> {
-  const loaded = await loadCandidates(repository, query.signal)
-  return [chooseSnapshot(loaded, first, query), chooseSnapshot(loaded, second, query)]
-}
-
-interface LoadedCandidates {
-  readonly candidates: readonly Candidate<Snapshot>[]
-  readonly damagedCount: number
-  readonly nowNs: bigint
-}
-
-async function loadCandidates(
-  repository: Repository,
-  signal: AbortSignal,
-): Promise<LoadedCandidates> {
-  let damagedCount = 0
-  const snapshots = await repository.snapshots({
-    signal,
-    onDamage: ({ name, error }) => {
-      damagedCount++
-      repository.warn(`snapshots/${shortId(name)} is damaged and left out: ${errorChain(error)}`)
-    },
-  })
-  const nowNs = repository.clock.wallNs()
-  return { candidates: snapshots.map(candidateOf), damagedCount, nowNs }
-}
-
-function chooseSnapshot(
-  { candidates, damagedCount, nowNs }: LoadedCandidates,
-  text: string,
-  query: FindQuery,
-): FoundSnapshot {
-  const reference = parseSnapshotReference(query.at === undefined ? text : `@${query.at}`, nowNs)
-  // Whichever is the latest of what is left may not be the latest that was made.
-  if (damagedCount > 0 && reference.kind !== 'id') {
-    throw new CairnError(
-      'CAIRN_CORRUPT',
-      `cannot tell which snapshot '${text}' is: ${damagedCount} of them are damaged; name one by its id`,
-    )
-  }
-  const chosen = resolveSnapshotReference(reference, candidates, {
-    ...(query.filter === undefined ? {} : { filter: query.filter }),
-    ...(query.atMode === undefined ? {} : { atMode: query.atMode }),
-  })
-  const { snapshot } = chosen.snapshot
-  const { content } = snapshot
-  if (content === undefined) {
-    throw new CairnError(
-      'CAIRN_WRONG_SECRET',
-      'cannot read snapshots: this key slot may write backups but not read them',
-    )
-  }
-  return {
-    snapshot: { ...snapshot, content },
-    id: snapshot.id,
-    subpath: chosen.subpath,
-    distance: describeDistance(chosen),
-  }
 }

@@ -5,8 +5,8 @@
  * Memory: the source's index, and 112 bytes for each blob that the snapshots need.
  */
 
-import { CairnError, errorChain, isCairnError } from '../../base/errors.ts'
-import { type FileName, shortId } from '../../base/ids.ts'
+import { CairnError, isCairnError } from '../../base/errors.ts'
+import type { FileName } from '../../base/ids.ts'
 import { indexOrphans } from '../../repository/adopt-orphans.ts'
 import { requireReader } from '../../repository/keyring.ts'
 import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
@@ -69,9 +69,9 @@ async function pass(options: CopyOptions, state: WriterState): Promise<CopyRepor
   const { source, target, signal, listener } = options
   const operation = signal === undefined ? {} : { signal }
   let damagedCount = 0
-  const onDamage = ({ name, error }: DamagedFile) => {
+  const onDamage = (file: DamagedFile) => {
     damagedCount++
-    source.warn(`snapshots/${shortId(name)} is damaged and left out: ${errorChain(error)}`)
+    source.warnDamage(file)
   }
   const chosen = options.choose(await source.snapshots({ ...operation, onDamage }))
   const doomed = await doomedPacks(target, signal)

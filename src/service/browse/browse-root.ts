@@ -13,7 +13,7 @@ import { resolveSnapshotReference } from '../../engine/snapshot-reference.ts'
 import { tryParseTimeReference } from '../../engine/time-reference.ts'
 import { ENTRY_TYPE, type Time, type TreeEntry } from '../../format/tree.ts'
 import { timeOf } from '../../repository/time.ts'
-import type { Candidate } from '../snapshots.ts'
+import type { Candidate } from '../select-snapshots.ts'
 import { type LayoutDirectory, type LayoutNode, layOut } from './snapshot-layout.ts'
 import { versionsDirectory } from './versions.ts'
 

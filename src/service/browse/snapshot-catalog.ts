@@ -1,10 +1,9 @@
 /** The snapshots of a repository as they come and go while it is mounted. */
 
 import { CairnError, errorChain } from '../../base/errors.ts'
-import { shortId } from '../../base/ids.ts'
 import { matchesFilter, type SnapshotFilter } from '../../engine/snapshot-filter.ts'
 import type { Repository } from '../../repository/repository.ts'
-import { type Candidate, candidateOf } from '../snapshots.ts'
+import { type Candidate, candidateOf } from '../select-snapshots.ts'
 
 /** New snapshots appear within this time, if somebody looks. */
 const REFRESH_MS = 5_000
@@ -43,12 +42,10 @@ export class SnapshotCatalog {
     try {
       const snapshots = await repository.snapshots({
         signal,
-        onDamage: ({ name, error }) => {
-          if (this.#known.has(name)) return
-          this.#known.add(name)
-          repository.warn(
-            `snapshots/${shortId(name)} is damaged and left out: ${errorChain(error)}`,
-          )
+        onDamage: (file) => {
+          if (this.#known.has(file.name)) return
+          this.#known.add(file.name)
+          repository.warnDamage(file)
         },
       })
       const shown = snapshots

@@ -5,7 +5,7 @@
 
 import { type ByteString, byteStringOf } from '../../base/bytes.ts'
 import { shortId } from '../../base/ids.ts'
-import type { Candidate } from '../snapshots.ts'
+import type { Candidate } from '../select-snapshots.ts'
 import { formatGoTime } from './go-time.ts'
 
 export const PATH_TEMPLATES = ['ids/%i', 'snapshots/%T', 'hosts/%h/%T', 'tags/%t/%T'] as const

@@ -11,7 +11,7 @@ import {
   type MadeEntry,
 } from '../../engine/browse/browse-node.ts'
 import type { NodeRoot, TreeEntry } from '../../format/tree.ts'
-import type { Candidate } from '../snapshots.ts'
+import type { Candidate } from '../select-snapshots.ts'
 import { type BrowseRootOptions, madeDirectoryEntry } from './browse-root.ts'
 import { formatGoTime } from './go-time.ts'
 

@@ -10,7 +10,7 @@ import {
   PATH_TEMPLATES,
   templateProblem,
 } from '../../../src/service/browse/snapshot-layout.ts'
-import type { Candidate } from '../../../src/service/snapshots.ts'
+import type { Candidate } from '../../../src/service/select-snapshots.ts'
 
 const TIME_NS = BigInt(Date.UTC(2024, 2, 5, 14, 7, 9)) * 1_000_000n + 120_000_000n
 
