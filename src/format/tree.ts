@@ -11,6 +11,7 @@ import { CairnError } from '../base/errors.ts'
 import { ID_BYTES } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
 import { LIMIT, REFERENCE_BYTES } from './constants.ts'
+import { readXattrs, writeXattrs, type Xattrs } from './xattrs.ts'
 
 const VERSION = 1
 
@@ -55,7 +56,7 @@ export interface TreeEntry {
   readonly target?: Uint8Array
   readonly device?: { readonly major: number; readonly minor: number }
   readonly subtree?: NodeRoot
-  readonly xattrs?: readonly (readonly [name: Uint8Array, value: Uint8Array])[]
+  readonly xattrs?: Xattrs
   readonly xattrsId?: Uint8Array
   readonly flags?: number
   readonly linkGroup?: bigint
@@ -183,20 +184,6 @@ function writeExtended(out: CborWriter, entry: TreeEntry): void {
   }
 }
 
-/** A CBOR map of byte strings; also the plaintext of an aux blob. */
-export function writeXattrs(
-  out: CborWriter,
-  xattrs: readonly (readonly [name: Uint8Array, value: Uint8Array])[],
-): void {
-  // Deterministic order: shorter encodings first, then by byte, which is how CBOR keys sort here.
-  const sorted = [...xattrs].sort(([a], [b]) => a.length - b.length || Buffer.compare(a, b))
-  out.map(sorted.length)
-  for (const [name, value] of sorted) {
-    out.bytes(name)
-    out.bytes(value)
-  }
-}
-
 /** An entry while it is being decoded. */
 type Draft = { -readonly [Key in keyof TreeEntry]: TreeEntry[Key] }
 
@@ -303,12 +290,6 @@ function readRareField(reader: CborReader, draft: Draft, key: number): void {
       if (key < 0) draft.unknownCritical = true
       reader.skip()
   }
-}
-
-export function readXattrs(reader: CborReader): (readonly [Uint8Array, Uint8Array])[] {
-  const xattrs: (readonly [Uint8Array, Uint8Array])[] = []
-  reader.bytesMap((name) => xattrs.push([name, reader.bytes()]))
-  return xattrs
 }
 
 function readEntry(reader: CborReader): TreeEntry {

@@ -2,7 +2,6 @@
 
 import type { ByteString } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
-import { CborReader } from '../format/cbor.ts'
 import { BLOB_TYPE, LIMIT } from '../format/constants.ts'
 import {
   decodeInner,
@@ -10,9 +9,9 @@ import {
   decodeListLeaf,
   ENTRY_TYPE,
   type NodeRoot,
-  readXattrs,
   type TreeEntry,
 } from '../format/tree.ts'
+import { decodeXattrs } from '../format/xattrs.ts'
 import type { BlobReader } from './blob-reader.ts'
 
 /** A name that no entry may have: told, passed over. */
@@ -70,7 +69,7 @@ export async function loadXattrs(
 ): Promise<NonNullable<TreeEntry['xattrs']>> {
   if (xattrsId === undefined) return xattrs ?? []
   const bytes = await blobs.load(xattrsId, BLOB_TYPE.aux, signal)
-  return readXattrs(new CborReader(bytes, 'extended attributes'))
+  return decodeXattrs(bytes)
 }
 
 async function* leaves(

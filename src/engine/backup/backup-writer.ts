@@ -8,9 +8,8 @@ import { CairnError } from '../../base/errors.ts'
 import { type FileName, shortId } from '../../base/ids.ts'
 import { loadBlake3 } from '../../crypto/blake3.ts'
 import { keyStream } from '../../crypto/derive.ts'
-import { CborWriter } from '../../format/cbor.ts'
 import { BLOB_TYPE, LIMIT } from '../../format/constants.ts'
-import { writeXattrs } from '../../format/tree.ts'
+import { encodeXattrs } from '../../format/xattrs.ts'
 import { Claims } from '../../pipeline/claim-table.ts'
 import type { BackupInit, BackupNote, BackupReply } from '../../pipeline/backup-body.ts'
 import { PackStates } from '../../pipeline/index/blob-index.ts'
@@ -185,10 +184,9 @@ export class BackupWriter implements TreeServices {
 
   /** FORMAT.md 12, keys 17 and 18. */
   storeXattrs(xattrs: readonly Xattr[]): Pick<EntryExtras, 'xattrs' | 'xattrsId'> {
-    const out = new CborWriter()
-    writeXattrs(out, xattrs)
-    if (out.length <= LIMIT.inlineXattrBytesMax) return { xattrs }
-    return { xattrsId: this.metadata.save(BLOB_TYPE.aux, out.view()) }
+    const encoded = encodeXattrs(xattrs)
+    if (encoded.length <= LIMIT.inlineXattrBytesMax) return { xattrs }
+    return { xattrsId: this.metadata.save(BLOB_TYPE.aux, encoded) }
   }
 
   /**

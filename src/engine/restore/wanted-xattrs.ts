@@ -2,9 +2,9 @@
 
 import { byteString } from '../../base/bytes.ts'
 import { CairnError } from '../../base/errors.ts'
-import { CborReader } from '../../format/cbor.ts'
 import { BLOB_TYPE } from '../../format/constants.ts'
-import { readXattrs, type TreeEntry } from '../../format/tree.ts'
+import type { TreeEntry } from '../../format/tree.ts'
+import { decodeXattrs } from '../../format/xattrs.ts'
 import type { FileFacts } from '../../pipeline/restore-job.ts'
 import type { Xattr } from '../../source/target-files.ts'
 import { ownerOf, type RestoreContext, setAfterLinks } from './restore-context.ts'
@@ -31,7 +31,7 @@ export async function wantedXattrs(
   const { blobs, signal } = context.options
   try {
     const bytes = await blobs.load(entry.xattrsId, BLOB_TYPE.aux, signal)
-    return [...inline, ...named(readXattrs(new CborReader(bytes, 'extended attributes')))]
+    return [...inline, ...named(decodeXattrs(bytes))]
   } catch (error) {
     if (!(error instanceof CairnError) || error.code !== 'CAIRN_CORRUPT') throw error
     context.reporter.unset('xattrs')

@@ -3,9 +3,9 @@
 import { byteString } from '../../base/bytes.ts'
 import { type Answer, thenAnswer } from '../../base/answer.ts'
 import type { BlobCache } from '../../engine/browse/blob-cache.ts'
-import { CborReader } from '../../format/cbor.ts'
 import { BLOB_TYPE } from '../../format/constants.ts'
-import { readXattrs, type TreeEntry } from '../../format/tree.ts'
+import type { TreeEntry } from '../../format/tree.ts'
+import { decodeXattrs, type Xattrs } from '../../format/xattrs.ts'
 
 const NONE: ReadonlyMap<string, Uint8Array> = new Map()
 
@@ -15,13 +15,9 @@ export function readXattrsOf(
 ): Answer<ReadonlyMap<string, Uint8Array>> {
   if (xattrs !== undefined) return mapOf(xattrs)
   if (xattrsId === undefined) return NONE
-  return thenAnswer(blobs.load(xattrsId, BLOB_TYPE.aux), (bytes) =>
-    mapOf(readXattrs(new CborReader(bytes, 'extended attributes'))),
-  )
+  return thenAnswer(blobs.load(xattrsId, BLOB_TYPE.aux), (bytes) => mapOf(decodeXattrs(bytes)))
 }
 
-function mapOf(
-  xattrs: readonly (readonly [name: Uint8Array, value: Uint8Array])[],
-): ReadonlyMap<string, Uint8Array> {
+function mapOf(xattrs: Xattrs): ReadonlyMap<string, Uint8Array> {
   return new Map(xattrs.map(([name, value]) => [byteString(name), value]))
 }

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { ByteString } from '../../../src/base/bytes.ts'
 import type { Environment } from '../../../src/engine/environment.ts'
-import { CborReader } from '../../../src/format/cbor.ts'
 import { BLOB_TYPE } from '../../../src/format/constants.ts'
-import { readXattrs, type TreeEntry } from '../../../src/format/tree.ts'
+import type { TreeEntry } from '../../../src/format/tree.ts'
+import { decodeXattrs } from '../../../src/format/xattrs.ts'
 import { type ExtendedMetadata, NO_EXTENDED } from '../../../src/source/extended-metadata.ts'
 import { systemError } from '../../../src/source/system-error.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
@@ -71,7 +71,7 @@ async function saved(): Promise<{
       const pairs =
         xattrsId === undefined
           ? (xattrs ?? [])
-          : readXattrs(new CborReader(await blobs.load(xattrsId, BLOB_TYPE.aux), 'xattrs'))
+          : decodeXattrs(await blobs.load(xattrsId, BLOB_TYPE.aux))
       return new Map(
         pairs.map(([name, value]) => [
           Buffer.from(name).toString('latin1'),

@@ -21,7 +21,8 @@ import { byteString } from '../../../src/base/bytes.ts'
 import { dumpArchive } from '../../../src/engine/dump/dump-archive.ts'
 import { BLOB_TYPE } from '../../../src/format/constants.ts'
 import { CborWriter } from '../../../src/format/cbor.ts'
-import { type NodeRoot, writeEntry, writeXattrs } from '../../../src/format/tree.ts'
+import { type NodeRoot, writeEntry } from '../../../src/format/tree.ts'
+import { encodeXattrs } from '../../../src/format/xattrs.ts'
 import { openBlobs } from '../../support/open-blobs.ts'
 import { type FileSpec, RepositoryBuilder, TEST_TIME } from '../../support/repository-builder.ts'
 import { isRoot } from '../../support/run-cairn.ts'
@@ -178,8 +179,7 @@ describe('tar', () => {
     async () => {
       const builder = await RepositoryBuilder.create({})
       const large = Buffer.alloc(3000, 0xfe)
-      const encoded = new CborWriter(64)
-      writeXattrs(encoded, [[Buffer.from('user.large'), large]])
+      const encoded = encodeXattrs([[Buffer.from('user.large'), large]])
       const attribute = (name: string, value: Uint8Array) => [Buffer.from(name), value] as const
       const root = builder.tree({
         file: {
@@ -197,7 +197,7 @@ describe('tar', () => {
         aside: {
           type: 'file',
           bytes: Buffer.from('y'),
-          xattrsId: builder.metadataBlob(BLOB_TYPE.aux, encoded.finish()),
+          xattrsId: builder.metadataBlob(BLOB_TYPE.aux, encoded),
         },
       })
       const { path, status, stderr } = untar((await dump(builder, root, openTar)).bytes)

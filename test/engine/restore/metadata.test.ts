@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { byteStringOf } from '../../../src/base/bytes.ts'
-import { CborWriter } from '../../../src/format/cbor.ts'
 import { BLOB_TYPE } from '../../../src/format/constants.ts'
-import { type TreeEntry, writeXattrs } from '../../../src/format/tree.ts'
+import type { TreeEntry } from '../../../src/format/tree.ts'
+import { encodeXattrs } from '../../../src/format/xattrs.ts'
 import { ownersByName } from '../../../src/service/map-owners.ts'
 import { liftFlags } from '../../../src/source/inode-flags.ts'
 import { libcSet } from '../../../src/source/libc-set.ts'
@@ -117,9 +117,8 @@ describe.skipIf(!canSetAll())('attributes (skipped where the temporary folder la
     async (threads) => {
       const large = Buffer.alloc(3000, 7)
       const builder = await RepositoryBuilder.create()
-      const out = new CborWriter()
-      writeXattrs(out, xattrs({ 'user.large': large, 'user.\xff\xfe': 'x' }))
-      const xattrsId = builder.metadataBlob(BLOB_TYPE.aux, out.finish())
+      const encoded = encodeXattrs(xattrs({ 'user.large': large, 'user.\xff\xfe': 'x' }))
+      const xattrsId = builder.metadataBlob(BLOB_TYPE.aux, encoded)
       const bytes = Buffer.from('content')
       const spread = Buffer.alloc(200 * 64 * 1024, 3)
       const own = {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { StoredDirectory } from '../../../src/engine/browse/browse-node.ts'
 import { BLOB_TYPE, REFERENCE_BYTES } from '../../../src/format/constants.ts'
-import { CborWriter } from '../../../src/format/cbor.ts'
-import { type NodeRoot, type TreeEntry, writeXattrs } from '../../../src/format/tree.ts'
+import type { NodeRoot, TreeEntry } from '../../../src/format/tree.ts'
+import { encodeXattrs } from '../../../src/format/xattrs.ts'
 import type { Entry } from '../../../src/fuse/file-system.ts'
 import { readXattrsOf } from '../../../src/service/browse/entry-xattrs.ts'
 import { MountedFiles } from '../../../src/service/mount/mounted-files.ts'
@@ -91,9 +91,7 @@ describe('MountedFiles', () => {
       [Buffer.from('user.colour'), Buffer.from([0, 255])],
       [Buffer.from('system.posix_acl_access'), Buffer.from('acl')],
     ]
-    const out = new CborWriter()
-    writeXattrs(out, pairs)
-    const xattrsId = builder.blob(out.finish(), { type: BLOB_TYPE.aux })
+    const xattrsId = builder.blob(encodeXattrs(pairs), { type: BLOB_TYPE.aux })
     const root = builder.tree({
       inline: { type: 'file', xattrs: pairs },
       apart: { type: 'file', xattrsId },
