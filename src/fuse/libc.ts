@@ -3,9 +3,7 @@
  * must be asked for right after a call that failed.
  */
 
-import { createRequire } from 'node:module'
-
-type Koffi = typeof import('koffi')
+import { cLibrary, type Koffi, type Library } from '../base/c-library.ts'
 
 export interface FuseLibc {
   errno(): number
@@ -26,11 +24,6 @@ export interface FuseLibc {
   receiveDescriptor(socket: number): number
 }
 
-const LIBRARY_NAMES = [
-  'libc.so.6',
-  `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`,
-]
-
 let loaded: FuseLibc | undefined
 
 /** Throws where koffi or the C library cannot be loaded. */
@@ -40,23 +33,11 @@ export function fuseLibc(): FuseLibc {
 }
 
 function load(): FuseLibc {
-  const koffi = createRequire(import.meta.url)('koffi') as Koffi
-  return bind(koffi, openLibrary(koffi))
+  const { koffi, library } = cLibrary()
+  return bind(koffi, library)
 }
 
-function openLibrary(koffi: Koffi): ReturnType<Koffi['load']> {
-  let failure: unknown
-  for (const name of LIBRARY_NAMES) {
-    try {
-      return koffi.load(name)
-    } catch (error) {
-      failure = error
-    }
-  }
-  throw failure
-}
-
-function bind(koffi: Koffi, library: ReturnType<Koffi['load']>): FuseLibc {
+function bind(koffi: Koffi, library: Library): FuseLibc {
   const poll = library.func(
     'int poll(uint8_t *, unsigned long, int)',
   ) as unknown as FuseLibc['poll'] & {
@@ -91,7 +72,7 @@ function bind(koffi: Koffi, library: ReturnType<Koffi['load']>): FuseLibc {
   }
 }
 
-function bindPpoll(library: ReturnType<Koffi['load']>): FuseLibc['ppoll'] {
+function bindPpoll(library: Library): FuseLibc['ppoll'] {
   const ppoll = library.func('int ppoll(uint8_t *, unsigned long, uint8_t *, void *)') as (
     polls: Buffer,
     count: number,
@@ -106,10 +87,7 @@ const CONTROL_BYTES = 24
 const CONTROL_DESCRIPTOR_AT = 16
 const MSG_CMSG_CLOEXEC = 0x4000_0000
 
-function bindReceive(
-  koffi: Koffi,
-  library: ReturnType<Koffi['load']>,
-): FuseLibc['receiveDescriptor'] {
+function bindReceive(koffi: Koffi, library: Library): FuseLibc['receiveDescriptor'] {
   const iovec = koffi.struct({ base: 'uint8_t *', byteCount: 'size_t' })
   const message = koffi.struct({
     name: 'void *',

@@ -2,7 +2,7 @@
 
 import { constants } from 'node:os'
 import type { ByteString } from '../base/bytes.ts'
-import type { Koffi, Library } from './libc.ts'
+import type { Koffi, Library } from '../base/c-library.ts'
 import type { SourceStat } from './source-files.ts'
 import { sourceStatOf, STATX_BYTES } from './source-stat.ts'
 import { errnoError } from './system-error.ts'

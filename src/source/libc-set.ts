@@ -6,8 +6,10 @@
 
 import { constants } from 'node:os'
 import type { ByteString } from '../base/bytes.ts'
-import { cLibrary, type Library } from './libc.ts'
-import { errnoError } from './system-error.ts'
+import { cLibrary, type Library } from '../base/c-library.ts'
+import { libc } from './libc.ts'
+import type { ReadingCalls } from './libc-reading.ts'
+import { errnoError, errorCode } from './system-error.ts'
 
 /** Extended attributes of files that are named in one way. `shown` is the path for errors. */
 export interface XattrCalls<Subject> {
@@ -35,9 +37,7 @@ export interface LibcSet {
   nextData(descriptor: number, position: number, shown: ByteString): number | undefined
 }
 
-const FS_IOC_GETFLAGS = 0x8008_6601
 const FS_IOC_SETFLAGS = 0x4008_6602
-const SEEK_DATA = 3
 
 let isTried = false
 let loaded: LibcSet | undefined
@@ -46,14 +46,20 @@ let loaded: LibcSet | undefined
 export function libcSet(): LibcSet | undefined {
   if (!isTried) {
     isTried = true
-    try {
-      const opened = process.platform === 'linux' ? cLibrary() : undefined
-      if (opened !== undefined) loaded = bind(opened.library, () => opened.koffi.errno())
-    } catch {
-      // No koffi for this machine, or a library without these calls.
-    }
+    loaded = load()
   }
   return loaded
+}
+
+function load(): LibcSet | undefined {
+  const reading = libc()
+  if (reading === undefined) return undefined
+  try {
+    const { koffi, library } = cLibrary()
+    return bind(library, () => koffi.errno(), reading)
+  } catch {
+    return undefined // A library without these calls.
+  }
 }
 
 /** As C has it: with a NUL at the end. */
@@ -61,18 +67,14 @@ function cString(text: ByteString): Buffer {
   return Buffer.from(`${text}\0`, 'latin1')
 }
 
-const { ENODATA, ENOTSUP, ENOTTY, ENOSYS, EINVAL, ENXIO, ERANGE } = constants.errno
+const { ENODATA, ERANGE } = constants.errno
+const HAS_NO_FLAGS: ReadonlySet<unknown> = new Set(['ENOTTY', 'ENOTSUP', 'ENOSYS', 'EINVAL'])
 
-function bind(library: Library, errno: () => number): LibcSet {
+function bind(library: Library, errno: () => number, reading: ReadingCalls): LibcSet {
   const ioctl = library.func('int ioctl(int, ulong, _Inout_ uint8_t *)') as (
     descriptor: number,
     request: number,
     argument: Buffer,
-  ) => number
-  const lseek = library.func('int64_t lseek(int, int64_t, int)') as (
-    descriptor: number,
-    offset: number,
-    whence: number,
   ) => number
   const word = Buffer.alloc(8)
   return {
@@ -80,23 +82,24 @@ function bind(library: Library, errno: () => number): LibcSet {
     byPath: bindXattrs<ByteString>(library, errno, ''),
     byLinkPath: bindXattrs<ByteString>(library, errno, 'l'),
     flags(descriptor, shown) {
-      if (ioctl(descriptor, FS_IOC_GETFLAGS, word) === 0) return word.readUInt32LE(0)
-      const code = errno()
-      if (code === ENOTTY || code === ENOTSUP || code === ENOSYS || code === EINVAL)
-        return undefined
-      throw errnoError(code, 'ioctl', shown)
+      try {
+        return reading.inodeFlags(descriptor, shown)
+      } catch (error) {
+        if (HAS_NO_FLAGS.has(errorCode(error))) return undefined
+        throw error
+      }
     },
     setFlags(descriptor, flags, shown) {
       word.writeUInt32LE(flags >>> 0, 0)
       if (ioctl(descriptor, FS_IOC_SETFLAGS, word) !== 0) throw errnoError(errno(), 'ioctl', shown)
     },
     nextData(descriptor, position, shown) {
-      const found = lseek(descriptor, position, SEEK_DATA)
-      if (found >= 0) return found
-      const code = errno()
-      if (code === ENXIO) return undefined
-      if (code === EINVAL) return position // It cannot tell: all of it may be data.
-      throw errnoError(code, 'lseek', shown)
+      try {
+        return reading.seek(descriptor, position, 'data', shown)
+      } catch (error) {
+        if (errorCode(error) === 'EINVAL') return position // It cannot tell: all of it may be data.
+        throw error
+      }
     },
   }
 }

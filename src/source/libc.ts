@@ -1,15 +1,15 @@
 /**
  * The C library's calls that Node lacks: times in nanoseconds, a rename that replaces nothing, special
  * files, entries of an open directory, files without a name; and, in libc-reading.ts, what a backup
- * reads. The one place that uses koffi. Every function here throws an error of Node's shape.
+ * reads. Every function here throws an error of Node's shape.
  *
  * Loaded on first use (about 10 ms a thread). Undefined where there is no such library: callers have
  * a way without it, which is slower or less exact.
  */
 
-import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import type { ByteString } from '../base/bytes.ts'
+import { cLibrary, type Koffi, type Library } from '../base/c-library.ts'
 import { bindReading, type ReadingCalls } from './libc-reading.ts'
 import { errnoError } from './system-error.ts'
 
@@ -65,11 +65,6 @@ const RENAME_NOREPLACE = 1
 const UTIME_OMIT = 0x3ffffffen
 const NS_PER_SECOND = 1_000_000_000n
 
-const LIBRARY_NAMES: Readonly<Record<string, readonly string[]>> = {
-  x64: ['libc.so.6', 'libc.musl-x86_64.so.1'],
-  arm64: ['libc.so.6', 'libc.musl-aarch64.so.1'],
-}
-
 /** The C library, or undefined where koffi or the library cannot be loaded. Remembered. */
 export function libc(): Libc | undefined {
   if (!isTried) {
@@ -82,34 +77,12 @@ export function libc(): Libc | undefined {
 let isTried = false
 let loaded: Libc | undefined
 
-export type Koffi = typeof import('koffi')
-export type Library = ReturnType<Koffi['load']>
-
 function load(): Libc | undefined {
-  if (process.platform !== 'linux') return undefined
   try {
-    const opened = cLibrary()
-    return opened && bind(opened.koffi, opened.library)
+    const { koffi, library } = cLibrary()
+    return bind(koffi, library)
   } catch {
     // No prebuilt koffi for this machine, or a C library that lacks even futimens.
-  }
-  return undefined
-}
-
-/** The library and what binds it, or undefined where it is not known. Throws if there is no koffi. */
-export function cLibrary(): { readonly koffi: Koffi; readonly library: Library } | undefined {
-  const koffi = createRequire(import.meta.url)('koffi') as Koffi
-  for (const name of LIBRARY_NAMES[process.arch] ?? []) {
-    const library = openLibrary(koffi, name)
-    if (library !== undefined) return { koffi, library }
-  }
-  return undefined
-}
-
-function openLibrary(koffi: Koffi, name: string): Library | undefined {
-  try {
-    return koffi.load(name)
-  } catch {
     return undefined
   }
 }

@@ -1,8 +1,10 @@
 /** What a directory offers to backup and restore, found out by trying. Leaves nothing behind. */
 
 import * as fs from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { byteStringOf } from '../base/bytes.ts'
+import { libcSet } from './libc-set.ts'
+import { errorCode } from './system-error.ts'
 
 export interface DirectoryProbe {
   readonly freeBytes: number
@@ -43,19 +45,17 @@ function canOpenUnnamed(directory: string): boolean {
   }
 }
 
-type SetXattr = (path: string, name: string, value: Buffer, size: number, flags: number) => number
-
 function canSetXattr(path: string): boolean | undefined {
-  if (process.platform !== 'linux') return undefined
-  let setXattr: SetXattr
+  const c = libcSet()
+  if (c === undefined) return undefined
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
-    const signature = 'int setxattr(const char *, const char *, const uint8_t *, size_t, int)'
-    setXattr = koffi.load(null).func(signature) as unknown as SetXattr
-  } catch {
-    return undefined
+    const subject = byteStringOf(path)
+    c.byPath.set(subject, 'user.cairn', Buffer.from('x'), subject)
+    return true
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error
+    return false
   }
-  return setXattr(path, 'user.cairn', Buffer.from('x'), 1, 0) === 0
 }
 
 export interface FuseProbe {
