@@ -26,7 +26,9 @@ export interface ShownEntry {
   readonly rawPath: ByteString
   readonly uid: number
   readonly gid: number
+  /** Of files. */
   readonly size?: number
+  /** The 12 POSIX permission bits; in JSON it becomes Go's os.FileMode. */
   readonly mode: number
   readonly mtime: bigint
   readonly atime?: bigint

@@ -9,7 +9,25 @@ import type { FilelessSnapshot } from '../repository/snapshots.ts'
 import { nanosecondsOf } from '../repository/time.ts'
 import { chooseSnapshots } from './select-snapshots.ts'
 
-/** A snapshot as it is shown; the fields are restic's. */
+/** What a backup counted. Names are restic's; times in nanoseconds since 1970. */
+export interface ShownSummary {
+  readonly backup_start: bigint
+  readonly backup_end: bigint
+  readonly files_new: number
+  readonly files_changed: number
+  readonly files_unmodified: number
+  readonly dirs_new: number
+  readonly dirs_changed: number
+  readonly dirs_unmodified: number
+  readonly data_blobs: number
+  readonly tree_blobs: number
+  readonly data_added: number
+  readonly data_added_packed: number
+  readonly total_files_processed: number
+  readonly total_bytes_processed: number
+}
+
+/** A snapshot as it is shown. Names are restic's; times in nanoseconds since 1970. */
 export interface ShownSnapshot {
   readonly id: string
   readonly time: bigint
@@ -24,28 +42,14 @@ export interface ShownSnapshot {
   readonly tags: readonly string[]
   readonly original?: string
   readonly program_version: string
-  readonly summary?: {
-    readonly backup_start: bigint
-    readonly backup_end: bigint
-    readonly files_new: number
-    readonly files_changed: number
-    readonly files_unmodified: number
-    readonly dirs_new: number
-    readonly dirs_changed: number
-    readonly dirs_unmodified: number
-    readonly data_blobs: number
-    readonly tree_blobs: number
-    readonly data_added: number
-    readonly data_added_packed: number
-    readonly total_files_processed: number
-    readonly total_bytes_processed: number
-  }
+  readonly summary?: ShownSummary
+  /** cairn's own: its run never said that it was complete. */
   readonly unconfirmed?: boolean
-  /** What a run had of itself when it was interrupted. */
+  /** cairn's own: what a run had of itself when it was interrupted. */
   readonly partial?: boolean
 }
 
-function summaryOf(content: SnapshotContent): NonNullable<ShownSnapshot['summary']> {
+function summaryOf(content: SnapshotContent): ShownSummary {
   const s = content.statistics
   return {
     backup_start: nanosecondsOf(content.start),

@@ -13,7 +13,6 @@ import { errorJson, writeJsonLine } from '../render/json-lines.ts'
 import { printable } from '../render/printable.ts'
 import { RateEstimator, startProgress } from '../render/progress.ts'
 import {
-  type RestoreStatus,
   restoreItemJson,
   restoreItemLine,
   restoreStatusJson,
@@ -22,7 +21,7 @@ import {
   restoreSummaryLine,
 } from '../render/restore-text.ts'
 
-const NOTHING_YET: RestoreStatus = {
+const NOTHING_YET: RestoreReport['counts'] = {
   seconds_elapsed: 0,
   total_files: 0,
   files_restored: 0,

@@ -1,14 +1,18 @@
 /** `cairn snapshots` */
 
 import { openRepositoryAccess } from '../../service/access.ts'
-import { groupSnapshots, listSnapshots, type ShownSnapshot } from '../../service/snapshots.ts'
+import {
+  groupSnapshots,
+  listSnapshots,
+  type ShownSnapshot,
+  type SnapshotGroup,
+} from '../../service/snapshots.ts'
 import type { CommandContext } from '../command.ts'
 import type { SnapshotsArguments } from '../options/snapshots.ts'
 import { filterOf } from '../options.ts'
 import { writeJsonLine } from '../render/json-lines.ts'
 import {
   groupHeading,
-  type SnapshotGroup,
   snapshotGroupsJson,
   snapshotJson,
   snapshotsTable,

@@ -2,6 +2,7 @@
 
 import { shortId } from '../../base/ids.ts'
 import { formatBytes, formatDuration, formatPercent, formatRfc3339Ns } from '../../base/units.ts'
+import type { ShownSummary } from '../../service/snapshots.ts'
 import { type JsonValue, omitEmpty } from './json-lines.ts'
 import { printable } from './printable.ts'
 
@@ -19,25 +20,11 @@ export interface BackupStatus {
   readonly current_files: readonly string[]
 }
 
-/** How a backup ended. Names are restic's; times in nanoseconds since 1970. */
-export interface BackupSummary {
+/** How a backup ended. Names are restic's. */
+export interface BackupSummary extends ShownSummary {
   readonly dry_run: boolean
-  readonly files_new: number
-  readonly files_changed: number
-  readonly files_unmodified: number
-  readonly dirs_new: number
-  readonly dirs_changed: number
-  readonly dirs_unmodified: number
-  readonly data_blobs: number
-  readonly tree_blobs: number
-  readonly data_added: number
-  readonly data_added_packed: number
-  readonly total_files_processed: number
-  readonly total_bytes_processed: number
   /** Seconds. */
   readonly total_duration: number
-  readonly backup_start: bigint
-  readonly backup_end: bigint
   /** Absent if none was made. */
   readonly snapshot_id?: string
 }

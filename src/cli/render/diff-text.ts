@@ -2,23 +2,12 @@
 
 import { type ByteString, textOf } from '../../base/bytes.ts'
 import { formatBytes } from '../../base/units.ts'
+import type { DiffReport } from '../../service/diff.ts'
 import type { JsonValue } from './json-lines.ts'
 import { printableName } from './printable.ts'
 
-interface SideCounts {
-  readonly files: number
-  readonly directories: number
-  readonly others: number
-  readonly dataBlobs: number
-  readonly treeBlobs: number
-  readonly byteCount: number
-}
-
-export interface DiffStatistics {
-  readonly changedFiles: number
-  readonly added: SideCounts
-  readonly removed: SideCounts
-}
+type DiffStatistics = Omit<DiffReport, 'damageCount'>
+type SideCounts = DiffReport['added']
 
 const MODIFIER_WIDTH = 5
 

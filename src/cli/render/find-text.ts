@@ -3,35 +3,28 @@
 import { type ByteString, textOf } from '../../base/bytes.ts'
 import { shortId } from '../../base/ids.ts'
 import { formatRfc3339Ns, formatTime } from '../../base/units.ts'
+import type { EntryOwner, FoundObject, ObjectPlace } from '../../service/find.ts'
+import type { ShownEntry } from '../../service/list-tree.ts'
+import type { ShownSnapshot } from '../../service/snapshots.ts'
 import type { JsonValue } from './json-lines.ts'
-import { type NodeJson, nodeJson } from './ls-text.ts'
+import { nodeJson } from './ls-text.ts'
 import { printableName } from './printable.ts'
-import type { SnapshotJson } from './snapshots-text.ts'
 
-type SnapshotFields = Pick<SnapshotJson, 'id' | 'time'>
-
-export interface FoundObjectFields {
-  readonly type: 'blob' | 'tree'
-  readonly id: string
-  readonly parentTree: string | undefined
-}
+type SnapshotFields = Pick<ShownSnapshot, 'id' | 'time'>
 
 export function findHeading({ id, time }: SnapshotFields): string {
   return `Found matching entries in snapshot ${shortId(id)} from ${formatTime(time)}`
 }
 
 /** An entry of `matches`. */
-export function matchJson(
-  node: NodeJson,
-  owner: { readonly user: string | undefined; readonly group: string | undefined },
-): JsonValue {
+export function matchJson(node: Omit<ShownEntry, 'rawPath'>, owner: EntryOwner): JsonValue {
   const fields = nodeJson(node) as Readonly<Record<string, JsonValue>>
   const { message_type: _message, struct_type: _struct, ...kept } = fields
   return { ...kept, ...owner, linktarget: node.linktarget }
 }
 
 export function objectLines(
-  { type, id, parentTree }: FoundObjectFields,
+  { type, id, parentTree }: FoundObject,
   rawPath: ByteString,
   snapshot: SnapshotFields,
 ): string[] {
@@ -45,7 +38,7 @@ export function objectLines(
 }
 
 export function objectJson(
-  { type, id, parentTree }: FoundObjectFields,
+  { type, id, parentTree }: FoundObject,
   rawPath: ByteString,
   snapshot: SnapshotFields,
 ): JsonValue {
@@ -59,14 +52,7 @@ export function objectJson(
   }
 }
 
-export interface ObjectPlaceFields {
-  readonly id: string
-  readonly pack: string | undefined
-  readonly offset: number
-  readonly length: number
-}
-
-export function placeLines({ id, pack, offset, length }: ObjectPlaceFields): string[] {
+export function placeLines({ id, pack, offset, length }: ObjectPlace): string[] {
   if (pack === undefined) return [`Object ${id} is in no pack that is there`]
   return [
     `Object ${id} belongs to pack ${pack}`,

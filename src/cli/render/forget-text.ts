@@ -2,29 +2,14 @@
 
 import { shortId } from '../../base/ids.ts'
 import { formatTime } from '../../base/units.ts'
+import type { ForgetReport, ShownForgetGroup } from '../../service/forget.ts'
+import type { ShownSnapshot } from '../../service/snapshots.ts'
 import { type JsonValue, listOrNull, omitEmpty } from './json-lines.ts'
 import { printable } from './printable.ts'
-import {
-  groupHeading,
-  type SnapshotGroupKey,
-  type SnapshotJson,
-  snapshotJson,
-  snapshotsTable,
-} from './snapshots-text.ts'
+import { groupHeading, snapshotJson, snapshotsTable } from './snapshots-text.ts'
 
-export interface ForgetGroupJson extends SnapshotGroupKey {
-  readonly author: string
-  readonly keep: readonly SnapshotJson[]
-  readonly remove: readonly SnapshotJson[]
-  readonly reasons: readonly {
-    readonly snapshot: SnapshotJson
-    readonly matches: readonly string[]
-    readonly counters: Readonly<Record<string, number>>
-  }[]
-}
-
-export function forgetJson(groups: readonly ForgetGroupJson[], offsetMinutes?: number): JsonValue {
-  const shown = (snapshots: readonly SnapshotJson[]) =>
+export function forgetJson(groups: readonly ShownForgetGroup[], offsetMinutes?: number): JsonValue {
+  const shown = (snapshots: readonly ShownSnapshot[]) =>
     listOrNull(snapshots.map((one) => snapshotJson(one, offsetMinutes)))
   return groups.map((group) => ({
     tags: listOrNull(group.tags),
@@ -41,10 +26,10 @@ export function forgetJson(groups: readonly ForgetGroupJson[], offsetMinutes?: n
   }))
 }
 
-function groupLines(group: ForgetGroupJson, isCompact: boolean): string[] {
+function groupLines(group: ShownForgetGroup, isCompact: boolean): string[] {
   const heading = groupHeading(group)
   const reasons = new Map(group.reasons.map(({ snapshot, matches }) => [snapshot.id, matches]))
-  const part = (what: string, snapshots: readonly SnapshotJson[], table: string[]) =>
+  const part = (what: string, snapshots: readonly ShownSnapshot[], table: string[]) =>
     snapshots.length === 0 ? [] : [`${what} ${snapshots.length} snapshots:`, ...table, '']
   return [
     ...(heading === undefined ? [] : [heading, '']),
@@ -55,10 +40,7 @@ function groupLines(group: ForgetGroupJson, isCompact: boolean): string[] {
 
 /** A table for each group, or a line for each snapshot that was named. */
 export function forgetLines(
-  report: {
-    readonly groups: readonly ForgetGroupJson[]
-    readonly removed: readonly SnapshotJson[]
-  },
+  report: ForgetReport,
   { isCompact }: { readonly isCompact: boolean },
 ): string[] {
   if (report.groups.length > 0) return report.groups.flatMap((one) => groupLines(one, isCompact))

@@ -7,33 +7,17 @@ import {
   formatRfc3339Ns,
   formatTime,
   goFileMode,
-  type NodeType,
 } from '../../base/units.ts'
+import type { ShownEntry } from '../../service/list-tree.ts'
+import type { ShownSnapshot } from '../../service/snapshots.ts'
 import type { JsonValue } from './json-lines.ts'
 import { printable } from './printable.ts'
-import { type SnapshotJson, snapshotJson } from './snapshots-text.ts'
+import { snapshotJson } from './snapshots-text.ts'
 
-/**
- * An entry as it is shown. Names are restic's; times in nanoseconds since 1970. What cairn does not
- * keep in trees (ctime, inode) is absent.
- */
-export interface NodeJson {
-  readonly name: string
-  readonly type: NodeType
-  readonly path: string
-  readonly uid: number
-  readonly gid: number
-  /** Of files. */
-  readonly size?: number
-  /** The 12 POSIX permission bits; in JSON it becomes Go's os.FileMode. */
-  readonly mode: number
-  readonly mtime: bigint
-  readonly atime?: bigint
-  readonly linktarget?: string
-  readonly links?: number
-}
+/** What cairn does not keep in trees (ctime, inode, links) is absent. */
+type ShownNode = Omit<ShownEntry, 'rawPath'>
 
-export function nodeJson(node: NodeJson, offsetMinutes?: number): JsonValue {
+export function nodeJson(node: ShownNode, offsetMinutes?: number): JsonValue {
   return {
     name: node.name,
     type: node.type,
@@ -51,14 +35,14 @@ export function nodeJson(node: NodeJson, offsetMinutes?: number): JsonValue {
 }
 
 /** The first line of `ls --json`. */
-export function lsSnapshotJson(snapshot: SnapshotJson, offsetMinutes?: number): JsonValue {
+export function lsSnapshotJson(snapshot: ShownSnapshot, offsetMinutes?: number): JsonValue {
   const fields = snapshotJson(snapshot, offsetMinutes) as Readonly<Record<string, JsonValue>>
   return { ...fields, message_type: 'snapshot', struct_type: 'snapshot' }
 }
 
 /** The heading of `ls`; `distance` says how far the snapshot is from a time that was asked for. */
 export function lsHeading(
-  snapshot: SnapshotJson,
+  snapshot: ShownSnapshot,
   directories: readonly string[],
   distance?: string,
 ): string {
@@ -76,7 +60,7 @@ export interface LsLineOptions {
 }
 
 /** A path, or mode, owner, size, time and path. */
-export function lsLine(node: NodeJson, { isLong, isHumanReadable }: LsLineOptions = {}): string {
+export function lsLine(node: ShownNode, { isLong, isHumanReadable }: LsLineOptions = {}): string {
   const path = printable(node.path)
   if (!isLong) return path
   const byteCount = node.size ?? 0
@@ -94,7 +78,7 @@ export function lsLine(node: NodeJson, { isLong, isHumanReadable }: LsLineOption
 const NCDU_BLOCK_BYTES = 512
 
 /** One entry of `ls --ncdu`. */
-export function ncduNodeJson(node: NodeJson): JsonValue {
+export function ncduNodeJson(node: ShownNode): JsonValue {
   const byteCount = node.size ?? 0
   const seconds = node.mtime / 1_000_000_000n
   return {
@@ -103,7 +87,7 @@ export function ncduNodeJson(node: NodeJson): JsonValue {
     dsize: Math.ceil(byteCount / NCDU_BLOCK_BYTES) * NCDU_BLOCK_BYTES,
     dev: 0,
     ino: 0,
-    nlink: node.links ?? 1,
+    nlink: 1,
     notreg: node.type !== 'dir' && node.type !== 'file',
     uid: node.uid,
     gid: node.gid,

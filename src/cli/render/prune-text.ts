@@ -1,48 +1,14 @@
 /** What `prune` prints, in restic's words. */
 
 import { formatBytes, formatPercent } from '../../base/units.ts'
+import type { PruneReport, PruneStatistics } from '../../service/prune.ts'
 import type { JsonValue } from './json-lines.ts'
 
-/** Names are restic's. */
-export interface PruneSummary {
-  readonly blobs: Readonly<Record<BlobFigure, number>>
-  readonly bytes: Readonly<Record<ByteFigure, number>>
-  readonly packfiles: Readonly<Record<PackFigure, number>>
-}
-
-type BlobFigure =
-  | 'used'
-  | 'duplicate'
-  | 'unused'
-  | 'total'
-  | 'repack'
-  | 'repack_remove'
-  | 'remove'
-  | 'remove_total'
-  | 'remaining'
-type ByteFigure = BlobFigure | 'unreferenced' | 'uncompressed' | 'remaining_unused'
-type PackFigure =
-  | 'used'
-  | 'partly_used'
-  | 'unused'
-  | 'unreferenced'
-  | 'total'
-  | 'keep'
-  | 'repack'
-  | 'remove'
-  | 'remove_total'
-
 /** What became of it: all 0 after a dry run. */
-export interface PruneOutcome {
-  readonly packsRemoved: number
-  readonly bytesRemoved: number
-  readonly packsMarked: number
-  readonly bytesMarked: number
-  readonly bytesWritten: number
-}
+type PruneOutcome = Omit<PruneReport, 'statistics' | 'damaged'>
 
 export function pruneSummaryJson(
-  { blobs, bytes, packfiles }: PruneSummary,
+  { blobs, bytes, packfiles }: PruneStatistics,
   outcome: PruneOutcome,
   dryRun: boolean,
 ): JsonValue {
@@ -65,7 +31,10 @@ function line(label: string, blobs: number, bytes: number): string {
 }
 
 /** The plan, before it is carried out. */
-export function prunePlanLines({ blobs, bytes, packfiles }: PruneSummary, verbosity = 0): string[] {
+export function prunePlanLines(
+  { blobs, bytes, packfiles }: PruneStatistics,
+  verbosity = 0,
+): string[] {
   const lines: string[] = []
   if (verbosity > 0) {
     lines.push(

@@ -1,44 +1,32 @@
 /** What the `repair` commands print. */
 
+import type {
+  RepairIndexReport,
+  RepairPacksReport,
+  RepairSnapshotsReport,
+} from '../../service/repair.ts'
 import type { JsonValue } from './json-lines.ts'
-
-export interface RepairIndexSummary {
-  readonly damagedFiles: number
-  readonly packsDropped: number
-  readonly packsAdded: number
-  readonly packsSalvaged: number
-  readonly filesRemoved: number
-  readonly filesWritten: number
-  readonly unreadable: readonly { readonly name: string }[]
-}
-
-export interface RepairPacksSummary {
-  readonly packsRead: number
-  readonly damaged: readonly string[]
-  readonly blobsSaved: number
-  readonly blobsLost: number
-}
 
 function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`
 }
 
-export function repairIndexJson(summary: RepairIndexSummary, dryRun: boolean): JsonValue {
+export function repairIndexJson(report: RepairIndexReport, dryRun: boolean): JsonValue {
   return {
     message_type: 'summary',
     dry_run: dryRun,
-    index_files_damaged: summary.damagedFiles,
-    packs_dropped: summary.packsDropped,
-    packs_added: summary.packsAdded,
-    packs_salvaged: summary.packsSalvaged,
-    index_files_removed: summary.filesRemoved,
-    index_files_written: summary.filesWritten,
-    unreadable_packs: summary.unreadable.map(({ name }) => name),
+    index_files_damaged: report.damagedFiles,
+    packs_dropped: report.packsDropped,
+    packs_added: report.packsAdded,
+    packs_salvaged: report.packsSalvaged,
+    index_files_removed: report.filesRemoved,
+    index_files_written: report.filesWritten,
+    unreadable_packs: report.unreadable.map(({ name }) => name),
   }
 }
 
-export function repairIndexLines(summary: RepairIndexSummary, dryRun: boolean): string[] {
-  const { damagedFiles, packsDropped, packsAdded, packsSalvaged } = summary
+export function repairIndexLines(report: RepairIndexReport, dryRun: boolean): string[] {
+  const { damagedFiles, packsDropped, packsAdded, packsSalvaged } = report
   if (damagedFiles + packsDropped + packsAdded === 0) return ['the index is right']
   const salvaged = packsSalvaged === 0 ? '' : ` (${packsSalvaged} without a footer)`
   const verb = dryRun ? 'would be ' : ''
@@ -49,19 +37,19 @@ export function repairIndexLines(summary: RepairIndexSummary, dryRun: boolean): 
   ]
 }
 
-export function repairPacksJson(summary: RepairPacksSummary, dryRun: boolean): JsonValue {
+export function repairPacksJson(report: RepairPacksReport, dryRun: boolean): JsonValue {
   return {
     message_type: 'summary',
     dry_run: dryRun,
-    packs_read: summary.packsRead,
-    damaged_packs: [...summary.damaged],
-    blobs_saved: summary.blobsSaved,
-    blobs_lost: summary.blobsLost,
+    packs_read: report.packsRead,
+    damaged_packs: [...report.damaged],
+    blobs_saved: report.blobsSaved,
+    blobs_lost: report.blobsLost,
   }
 }
 
-export function repairPacksLines(summary: RepairPacksSummary, dryRun: boolean): string[] {
-  const { packsRead, damaged, blobsSaved, blobsLost } = summary
+export function repairPacksLines(report: RepairPacksReport, dryRun: boolean): string[] {
+  const { packsRead, damaged, blobsSaved, blobsLost } = report
   if (damaged.length === 0) return [`${counted(packsRead, 'pack')} read, none is damaged`]
   const verb = dryRun ? 'would be ' : ''
   return [
@@ -70,27 +58,21 @@ export function repairPacksLines(summary: RepairPacksSummary, dryRun: boolean): 
   ]
 }
 
-export interface RepairSnapshotsSummary {
-  readonly checked: number
-  readonly repaired: readonly { readonly old: string; readonly new: string | undefined }[]
-  readonly lost: readonly string[]
-}
-
-export function repairSnapshotsJson(summary: RepairSnapshotsSummary, dryRun: boolean): JsonValue {
+export function repairSnapshotsJson(report: RepairSnapshotsReport, dryRun: boolean): JsonValue {
   return {
     message_type: 'summary',
     dry_run: dryRun,
-    snapshots_checked: summary.checked,
-    changed_snapshots: summary.repaired.map((one) => ({
+    snapshots_checked: report.checked,
+    changed_snapshots: report.repaired.map((one) => ({
       old_snapshot_id: one.old,
       ...(one.new === undefined ? {} : { new_snapshot_id: one.new }),
     })),
-    lost_snapshots: [...summary.lost],
+    lost_snapshots: [...report.lost],
   }
 }
 
-export function repairSnapshotsLines(summary: RepairSnapshotsSummary, dryRun: boolean): string[] {
-  const { checked, repaired, lost } = summary
+export function repairSnapshotsLines(report: RepairSnapshotsReport, dryRun: boolean): string[] {
+  const { checked, repaired, lost } = report
   if (repaired.length + lost.length === 0) {
     return [`${counted(checked, 'snapshot')} checked, nothing is lost`]
   }

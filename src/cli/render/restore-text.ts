@@ -1,21 +1,11 @@
 /** What `restore` prints. */
 
 import { formatBytes, formatDuration, formatPercent } from '../../base/units.ts'
+import type { RestoreReport } from '../../service/restore.ts'
 import { type JsonValue, omitEmpty } from './json-lines.ts'
 import { printable } from './printable.ts'
 
-/** How far a restore is, and how it ended. Names are restic's; files include directories. */
-export interface RestoreSummary {
-  readonly seconds_elapsed: number
-  readonly total_files: number
-  readonly files_restored: number
-  readonly files_skipped: number
-  readonly files_deleted: number
-  readonly total_bytes: number
-  readonly bytes_restored: number
-  readonly bytes_skipped: number
-}
-export type RestoreStatus = RestoreSummary
+type RestoreCounts = RestoreReport['counts']
 
 export interface RestoreItem {
   readonly action: 'restored' | 'updated' | 'unchanged' | 'deleted'
@@ -24,11 +14,7 @@ export interface RestoreItem {
   readonly size?: number
 }
 
-function skippedAndDeleted({
-  files_skipped,
-  bytes_skipped,
-  files_deleted,
-}: RestoreSummary): string {
+function skippedAndDeleted({ files_skipped, bytes_skipped, files_deleted }: RestoreCounts): string {
   let text = ''
   if (files_skipped > 0)
     text += `, skipped ${files_skipped} files/dirs ${formatBytes(bytes_skipped)}`
@@ -36,7 +22,7 @@ function skippedAndDeleted({
   return text
 }
 
-export function restoreStatusLines(status: RestoreStatus, bytesPerSecond?: number): string[] {
+export function restoreStatusLines(status: RestoreCounts, bytesPerSecond?: number): string[] {
   const { total_files, files_restored, total_bytes, bytes_restored } = status
   const rate = bytesPerSecond === undefined ? '' : `, ${formatBytes(Math.round(bytesPerSecond))}/s`
   return [
@@ -46,12 +32,12 @@ export function restoreStatusLines(status: RestoreStatus, bytesPerSecond?: numbe
   ]
 }
 
-function counts(state: RestoreSummary): Readonly<Record<string, JsonValue>> {
+function counts(state: RestoreCounts): Readonly<Record<string, JsonValue>> {
   const fields = { ...state, seconds_elapsed: Math.floor(state.seconds_elapsed) }
   return omitEmpty(fields) as Readonly<Record<string, JsonValue>>
 }
 
-export function restoreStatusJson(status: RestoreStatus): JsonValue {
+export function restoreStatusJson(status: RestoreCounts): JsonValue {
   const { total_bytes, bytes_restored } = status
   return {
     message_type: 'status',
@@ -60,7 +46,7 @@ export function restoreStatusJson(status: RestoreStatus): JsonValue {
   }
 }
 
-export function restoreSummaryLine(summary: RestoreSummary): string {
+export function restoreSummaryLine(summary: RestoreCounts): string {
   const { total_files, files_restored, total_bytes, bytes_restored } = summary
   const isWhole = files_restored === total_files && bytes_restored === total_bytes
   const what = isWhole
@@ -71,7 +57,7 @@ export function restoreSummaryLine(summary: RestoreSummary): string {
   return `Summary: Restored ${what} in ${duration}${skippedAndDeleted(summary)}`
 }
 
-export function restoreSummaryJson(summary: RestoreSummary): JsonValue {
+export function restoreSummaryJson(summary: RestoreCounts): JsonValue {
   return { message_type: 'summary', ...counts(summary) }
 }
 

@@ -2,52 +2,13 @@
 
 import { shortId } from '../../base/ids.ts'
 import { formatBytes, formatRfc3339Ns, formatTime } from '../../base/units.ts'
+import type { ShownSnapshot, ShownSummary, SnapshotGroup } from '../../service/snapshots.ts'
 import { type JsonValue, listOrNull, omitEmpty } from './json-lines.ts'
 import { printable } from './printable.ts'
 import { type Table, type TableColumn, tableLines } from './table.ts'
 
-/** What a backup counted. Names are restic's; times in nanoseconds since 1970. */
-export interface SnapshotSummaryJson {
-  readonly backup_start: bigint
-  readonly backup_end: bigint
-  readonly files_new: number
-  readonly files_changed: number
-  readonly files_unmodified: number
-  readonly dirs_new: number
-  readonly dirs_changed: number
-  readonly dirs_unmodified: number
-  readonly data_blobs: number
-  readonly tree_blobs: number
-  readonly data_added: number
-  readonly data_added_packed: number
-  readonly total_files_processed: number
-  readonly total_bytes_processed: number
-}
-
-/** A snapshot as it is shown. Names are restic's; `time` in nanoseconds since 1970. */
-export interface SnapshotJson {
-  readonly id: string
-  readonly time: bigint
-  readonly parent?: string
-  readonly tree: string
-  readonly paths: readonly string[]
-  readonly hostname: string
-  readonly username: string
-  readonly uid: number
-  readonly gid: number
-  readonly excludes?: readonly string[]
-  readonly tags?: readonly string[]
-  readonly original?: string
-  readonly program_version?: string
-  readonly summary?: SnapshotSummaryJson
-  /** cairn's own: its run never said that it was complete. */
-  readonly unconfirmed?: boolean
-  /** cairn's own: what an interrupted run had of itself. */
-  readonly partial?: boolean
-}
-
 /** `offsetMinutes` of the zone that times are written in; the local one by default. */
-export function snapshotJson(snapshot: SnapshotJson, offsetMinutes?: number): JsonValue {
+export function snapshotJson(snapshot: ShownSnapshot, offsetMinutes?: number): JsonValue {
   const { id, time, tree, paths, summary, ...rest } = snapshot
   const optional = omitEmpty({ ...rest })
   return {
@@ -61,24 +22,12 @@ export function snapshotJson(snapshot: SnapshotJson, offsetMinutes?: number): Js
   }
 }
 
-function snapshotSummaryJson(summary: SnapshotSummaryJson, offsetMinutes?: number): JsonValue {
+function snapshotSummaryJson(summary: ShownSummary, offsetMinutes?: number): JsonValue {
   return {
     ...summary,
     backup_start: formatRfc3339Ns(summary.backup_start, offsetMinutes),
     backup_end: formatRfc3339Ns(summary.backup_end, offsetMinutes),
   }
-}
-
-/** What the snapshots of a group have in common; undefined for what they were not grouped by. */
-export interface SnapshotGroupKey {
-  readonly hostname?: string
-  readonly paths?: readonly string[]
-  readonly tags?: readonly string[]
-}
-
-export interface SnapshotGroup {
-  readonly key: SnapshotGroupKey
-  readonly snapshots: readonly SnapshotJson[]
 }
 
 export function snapshotGroupsJson(
@@ -96,7 +45,7 @@ export function snapshotGroupsJson(
 }
 
 /** `snapshots for (host [a], paths [/b]):`; undefined for a group by nothing. */
-export function groupHeading({ hostname, paths, tags }: SnapshotGroupKey): string | undefined {
+export function groupHeading({ hostname, paths, tags }: SnapshotGroup['key']): string | undefined {
   const joined = (values: readonly string[]) => values.map(printable).join(', ')
   const parts = [
     ...(hostname === undefined || hostname === '' ? [] : [`host [${printable(hostname)}]`]),
@@ -120,11 +69,11 @@ const TAGS = { title: 'Tags', widthMin: 10 }
 const COMPACT_TAGS = { title: 'Tags', widthMin: 6 }
 
 function rowOf(
-  snapshot: SnapshotJson,
+  snapshot: ShownSnapshot,
   hasSize: boolean,
   { isCompact = false, reasons }: SnapshotsTableOptions,
 ): string[][] {
-  const tags = (snapshot.tags ?? []).map(printable)
+  const tags = snapshot.tags.map(printable)
   const bytes = snapshot.summary?.total_bytes_processed
   const marks = [
     ...(snapshot.partial ? ['partial'] : []),
@@ -143,7 +92,7 @@ function rowOf(
 
 /** The table, oldest snapshot first. */
 export function snapshotsTable(
-  snapshots: readonly SnapshotJson[],
+  snapshots: readonly ShownSnapshot[],
   options: SnapshotsTableOptions = {},
 ): string[] {
   const { isCompact = false, reasons, zone = 'local time' } = options

@@ -1,21 +1,10 @@
 /** `stats`: its table and its document. */
 
 import { fixedHalfEven, formatBytes } from '../../base/units.ts'
+import type { StatsReport } from '../../service/stats.ts'
 import { type JsonValue, omitEmpty } from './json-lines.ts'
 
-/** The names are restic's. */
-export interface Stats {
-  readonly total_size: number
-  readonly total_uncompressed_size?: number
-  readonly compression_ratio?: number
-  readonly compression_progress?: number
-  readonly compression_space_saving?: number
-  readonly total_file_count?: number
-  readonly total_blob_count?: number
-  readonly snapshots_count: number
-}
-
-export function statsJson(stats: Stats): JsonValue {
+export function statsJson(stats: StatsReport): JsonValue {
   const { total_size, snapshots_count, ...counts } = stats
   const optional = omitEmpty({ ...counts }) as Readonly<Record<string, JsonValue>>
   return { total_size, ...optional, snapshots_count }
@@ -23,7 +12,7 @@ export function statsJson(stats: Stats): JsonValue {
 
 const LABEL_WIDTH = 24
 
-export function statsLines(mode: string, stats: Stats): string[] {
+export function statsLines(mode: string, stats: StatsReport): string[] {
   const lines = [`Stats in ${mode} mode:`]
   const line = (label: string, value: number | undefined, show: (value: number) => string) => {
     if (value !== undefined && value > 0) {

@@ -16,7 +16,6 @@ import {
   restoreStatusLines,
   restoreSummaryJson,
   restoreSummaryLine,
-  type RestoreSummary,
 } from '../../../src/cli/render/restore-text.ts'
 
 const STATUS: BackupStatus = {
@@ -149,7 +148,7 @@ snapshot 55555555 saved`)
 })
 
 describe('restore', () => {
-  const done: RestoreSummary = {
+  const done = {
     seconds_elapsed: 2,
     total_files: 4,
     files_restored: 4,

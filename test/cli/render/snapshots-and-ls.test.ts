@@ -21,15 +21,17 @@ import {
   lsSnapshotJson,
   ncduNodeJson,
   nodeJson,
-  type NodeJson,
 } from '../../../src/cli/render/ls-text.ts'
 import {
   groupHeading,
-  type SnapshotJson,
   snapshotGroupsJson,
   snapshotJson,
   snapshotsTable,
 } from '../../../src/cli/render/snapshots-text.ts'
+import type { ShownEntry } from '../../../src/service/list-tree.ts'
+import type { ShownSnapshot } from '../../../src/service/snapshots.ts'
+
+type ShownNode = Omit<ShownEntry, 'rawPath'>
 
 const RESTIC = '/usr/bin/restic'
 
@@ -39,7 +41,7 @@ function nsOf(rfc3339: string): bigint {
   return BigInt(Date.parse(seconds + zone)) * 1_000_000n + BigInt(fraction.padEnd(9, '0'))
 }
 
-const ONE: SnapshotJson = {
+const ONE: ShownSnapshot = {
   id: 'ab'.repeat(32),
   time: nsOf('2026-11-20T14:00:00.5Z'),
   tree: 'cd'.repeat(32),
@@ -48,7 +50,9 @@ const ONE: SnapshotJson = {
   username: 'u',
   uid: 0,
   gid: 0,
+  excludes: [],
   tags: ['漢字漢字漢字漢字', 'y'],
+  program_version: '',
 }
 const SUMMARY = {
   backup_start: 0n,
@@ -114,7 +118,7 @@ test('snapshotGroupsJson() has null for what was not grouped by', () => {
 })
 
 test('ls', () => {
-  const node: NodeJson = {
+  const node: ShownNode = {
     name: 'l',
     type: 'symlink',
     path: '/l\x07',
@@ -174,14 +178,15 @@ describe.skipIf(!existsSync(RESTIC))('beside restic', () => {
   /** What `snapshots --json` says, as cairn's engine would hand it over. */
   function snapshots(): {
     readonly raw: Record<string, unknown>
-    readonly snapshot: SnapshotJson
+    readonly snapshot: ShownSnapshot
   }[] {
     const list = JSON.parse(restic('snapshots', '--json')) as Record<string, unknown>[]
     return list.map((raw) => ({
       raw,
       snapshot: {
-        ...(raw as unknown as SnapshotJson),
-        // Absent for root.
+        ...(raw as unknown as ShownSnapshot),
+        // Absent if there are none, and for root.
+        tags: (raw.tags ?? []) as string[],
         uid: Number(raw.uid ?? 0),
         gid: Number(raw.gid ?? 0),
         time: nsOf(String(raw.time)),
@@ -206,7 +211,7 @@ describe.skipIf(!existsSync(RESTIC))('beside restic', () => {
     const [first, ...rest] = lines(restic('ls', '--json', 'latest')).map(
       (line) => JSON.parse(line) as Record<string, unknown>,
     )
-    const nodes = rest.map((raw): NodeJson => {
+    const nodes = rest.map((raw): ShownNode => {
       const goMode = Number(raw.mode)
       const special =
         (Math.floor(goMode / 2 ** 23) % 2) * 0o4000 +
