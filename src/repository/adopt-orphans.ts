@@ -1,11 +1,10 @@
 /** Takes in what runs left that were killed between a pack and its index file. */
 
 import { toHex } from '../base/bytes.ts'
-import { errorChain, isCairnError } from '../base/errors.ts'
-import { type FileName, shortId } from '../base/ids.ts'
+import type { FileName } from '../base/ids.ts'
 import { sha256 } from '../crypto/sha256.ts'
-import { readPackDirectory } from '../pipeline/pack-directory-reader.ts'
 import type { OpenedIndex } from './open-index.ts'
+import { forEachOrphan, readOrphan } from './orphan-packs.ts'
 import { PackStore } from './pack-store.ts'
 import type { Repository } from './repository.ts'
 
@@ -26,29 +25,18 @@ export async function adoptOrphans(
   { repository, doomed }: AdoptOptions,
 ): Promise<void> {
   if (repository.keyring.role === 'writer') return
-  for (const name of opened.orphans) {
-    if (doomed.has(name)) continue
-    try {
-      const bytes = await repository.backend.load({ kind: 'packs', name })
-      if (bytes === undefined || toHex(sha256(bytes)) !== name) continue
-      const { preamble, directory } = await readPackDirectory({
-        byteCount: bytes.length,
-        load: ({ offset, byteCount }) =>
-          Promise.resolve(bytes.subarray(offset, offset + byteCount)),
-        keyOf: (head) => repository.packKey(head),
-      })
-      await repository.backend.save({ kind: 'packs', name }, bytes)
-      const author = repository.keyring.authorId
-      const pack = { name, byteCount: bytes.length, verified: false, author, preamble, directory }
-      await opened.add([pack])
-      store.adopt(pack)
-    } catch (error) {
-      if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-      repository.warn(
-        `pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`,
-      )
-    }
-  }
+  const orphans = opened.orphans.filter((name) => !doomed.has(name))
+  await forEachOrphan(repository, orphans, async (name) => {
+    const bytes = await repository.backend.load({ kind: 'packs', name })
+    if (bytes === undefined || toHex(sha256(bytes)) !== name) return
+    const pack = await readOrphan(repository, name, {
+      byteCount: bytes.length,
+      load: ({ offset, byteCount }) => Promise.resolve(bytes.subarray(offset, offset + byteCount)),
+    })
+    await repository.backend.save({ kind: 'packs', name }, bytes)
+    await opened.add([pack])
+    store.adopt(pack)
+  })
 }
 
 /** The same for who has no store yet: an index file names them when this has returned. */

@@ -8,7 +8,7 @@ import { type FileName, shortId } from '../base/ids.ts'
 import type { IndexedPack, IndexFile } from '../format/index-file.ts'
 import type { BlobIndex } from '../pipeline/index/blob-index.ts'
 import { MemoryIndex } from '../pipeline/index/memory-index.ts'
-import { readPackDirectory } from '../pipeline/pack-directory-reader.ts'
+import { forEachOrphan, readOrphan } from './orphan-packs.ts'
 import type { Repository } from './repository.ts'
 
 /** Up to this much of index files, reading them all beats LevelDB for reading everything. */
@@ -77,27 +77,17 @@ async function addOrphans(
   orphans: readonly FileName[],
   listed: ReadonlyMap<FileName, number>,
 ): Promise<void> {
-  for (const name of orphans) {
-    const byteCount = listed.get(name) ?? 0
-    try {
-      const { preamble, directory } = await readPackDirectory({
-        byteCount,
-        load: async (range) => {
-          const bytes = await repository.backend.load({ kind: 'packs', name }, range)
-          if (bytes === undefined) throw new CairnError('CAIRN_CORRUPT', 'the pack is gone')
-          return bytes
-        },
-        keyOf: (head) => repository.packKey(head),
-      })
-      const author = repository.keyring.authorId
-      await index.add([{ name, byteCount, verified: false, author, preamble, directory }])
-    } catch (error) {
-      if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-      repository.warn(
-        `pack ${shortId(name)} is in no index and cannot be used: ${errorChain(error)}`,
-      )
-    }
-  }
+  await forEachOrphan(repository, orphans, async (name) => {
+    const pack = await readOrphan(repository, name, {
+      byteCount: listed.get(name) ?? 0,
+      load: async (range) => {
+        const bytes = await repository.backend.load({ kind: 'packs', name }, range)
+        if (bytes === undefined) throw new CairnError('CAIRN_CORRUPT', 'the pack is gone')
+        return bytes
+      },
+    })
+    await index.add([pack])
+  })
 }
 
 /** The order of listings is FORMAT.md 17's: `index`, then `packs`. */
