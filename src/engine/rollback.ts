@@ -6,10 +6,10 @@
 
 import { toHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
-import { idBytes, shortId, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
+import { idBytes, shortId, type SnapshotId } from '../base/ids.ts'
 import type { Tombstone } from '../format/session.ts'
 import type { History, Repository } from '../repository/repository.ts'
-import type { FilelessSnapshot } from '../repository/snapshots.ts'
+import { type FilelessSnapshot, snapshotsNamedBy } from '../repository/snapshots.ts'
 import { saveAcceptance } from '../repository/tombstones.ts'
 
 /** What a client saw of a repository: ids as 64 hex digits. */
@@ -86,10 +86,7 @@ function missingSnapshots(
     if (!present.has(id) && !forgotten.has(id) && !missing.has(id)) missing.set(id, source)
   }
   for (const { id, envelope } of snapshots) {
-    const heads = envelope.heads.flatMap(([, list]) => list.map((head) => head.id))
-    for (const bytes of [...envelope.previous, ...heads]) {
-      look(snapshotIdOf(bytes), `named by ${shortId(id)}`)
-    }
+    for (const named of snapshotsNamedBy(envelope)) look(named, `named by ${shortId(id)}`)
   }
   for (const id of remembered) look(id as SnapshotId, SEEN_BEFORE)
   return missing

@@ -124,6 +124,12 @@ export function decodeForgotten(
   return decodeSigned({ body, author, aead, logicalId }, repository.keyring)
 }
 
+/** The snapshots that whoever wrote this one had seen (FORMAT.md 14): each is there, or forgotten. */
+export function snapshotsNamedBy({ previous, heads }: SnapshotEnvelope): SnapshotId[] {
+  const ofOthers = heads.flatMap(([, list]) => list.map(({ id }) => id))
+  return [...previous, ...ofOthers].map(snapshotIdOf)
+}
+
 /**
  * The heads of an author: snapshots that no other of the author's names as previous. Partial ones
  * come and go, and are left out of the history.

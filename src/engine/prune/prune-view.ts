@@ -13,7 +13,7 @@ import { doomedBy, listMarks, type StoredMark } from '../../repository/marks.ts'
 import type { DamagedFile } from '../../repository/repository.ts'
 import { replacedForGood, replacedSnapshots } from '../../repository/partial-snapshots.ts'
 import { type IsSettled, listSettling, type SeenSession } from '../../repository/sessions.ts'
-import type { Snapshot } from '../../repository/snapshots.ts'
+import { type Snapshot, snapshotsNamedBy } from '../../repository/snapshots.ts'
 import { PackInventory } from './pack-inventory.ts'
 import type { PruneContext } from './prune-options.ts'
 import { UsedBlobs } from './used-blobs.ts'
@@ -116,10 +116,8 @@ function requireHistory(
   envelopes: readonly SnapshotEnvelope[],
   known: ReadonlySet<SnapshotId>,
 ): void {
-  for (const { previous, heads } of envelopes) {
-    const named = [...previous, ...heads.flatMap(([, list]) => list.map(({ id }) => id))]
-    for (const bytes of named) {
-      const id = snapshotIdOf(bytes)
+  for (const envelope of envelopes) {
+    for (const id of snapshotsNamedBy(envelope)) {
       if (known.has(id)) continue
       throw stop(
         `snapshot ${shortId(id)} is missing: another one names it and no tombstone does; restore ` +
