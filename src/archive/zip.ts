@@ -12,6 +12,7 @@
 import { crc32, createDeflateRaw, type DeflateRaw, deflateRawSync } from 'node:zlib'
 import { type ByteString, bytesOf, concat } from '../base/bytes.ts'
 import { assert, CairnError } from '../base/errors.ts'
+import { MODE_TYPE } from '../base/mode-type.ts'
 import type { NodeType } from '../base/units.ts'
 import { type ArchiveEntry, type ArchiveWriter, type ByteSink, GatheringSink } from './archive.ts'
 
@@ -39,9 +40,9 @@ const WHOLE_BYTES_MAX = 1 << 20
 const LEVEL = 6
 
 const TYPE_BITS: Readonly<Partial<Record<NodeType, number>>> = {
-  file: 0o100000,
-  dir: 0o040000,
-  symlink: 0o120000,
+  file: MODE_TYPE.file,
+  dir: MODE_TYPE.directory,
+  symlink: MODE_TYPE.symlink,
 }
 
 interface Stored {

@@ -3,6 +3,7 @@
 import { closeSync, constants, fstatSync, lstatSync } from 'node:fs'
 import { mkdirSync, openSync, readlinkSync, symlinkSync } from 'node:fs'
 import { byteString, type ByteString, toHex } from '../base/bytes.ts'
+import { MODE_TYPE } from '../base/mode-type.ts'
 import type { Randomness } from '../base/seams.ts'
 import { assertComponent, CheckedPaths, DirectoryHandles, parentOf } from './directory-handles.ts'
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
@@ -49,10 +50,10 @@ const LSTAT_OPTIONS = { bigint: true, throwIfNoEntry: false } as const
 
 /** Types that `mknod` makes. */
 const TYPE_BITS: Partial<Record<EntryType, number>> = {
-  fifo: constants.S_IFIFO,
-  socket: constants.S_IFSOCK,
-  chardevice: constants.S_IFCHR,
-  blockdevice: constants.S_IFBLK,
+  fifo: MODE_TYPE.fifo,
+  socket: MODE_TYPE.socket,
+  chardevice: MODE_TYPE.chardevice,
+  blockdevice: MODE_TYPE.blockdevice,
 }
 
 interface Place {

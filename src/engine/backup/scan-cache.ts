@@ -17,6 +17,7 @@
 import type { ByteString } from '../../base/bytes.ts'
 import { equalBytes } from '../../base/bytes.ts'
 import { type FileName, fileNameOf } from '../../base/ids.ts'
+import { MODE_TYPE } from '../../base/mode-type.ts'
 import { loadBlake3 } from '../../crypto/blake3.ts'
 import type { NodeRoot } from '../../format/tree.ts'
 import type { SourceStat } from '../../source/source-files.ts'
@@ -48,20 +49,9 @@ export interface ScanCacheOutput {
   discard(): void
 }
 
-/** Type bits as in st_mode, so that a file that became a link differs. */
-const TYPE_BITS: Record<SourceStat['type'], number> = {
-  fifo: 0o010000,
-  chardevice: 0o020000,
-  directory: 0o040000,
-  blockdevice: 0o060000,
-  file: 0o100000,
-  symlink: 0o120000,
-  socket: 0o140000,
-  other: 0,
-}
-
-export function modeWithType(stat: SourceStat): number {
-  return TYPE_BITS[stat.type] | stat.mode
+/** As in st_mode, so that a file that became a link differs. */
+export function modeWithType({ type, mode }: SourceStat): number {
+  return type === 'other' ? mode : MODE_TYPE[type] | mode
 }
 
 export interface MatchRules {

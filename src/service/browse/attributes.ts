@@ -1,16 +1,17 @@
 /** What `stat` shows of entries of a snapshot. */
 
-import { ENTRY_TYPE, type EntryTypeNumber, type TreeEntry } from '../../format/tree.ts'
+import { MODE_TYPE } from '../../base/mode-type.ts'
+import { ENTRY_TYPE, type TreeEntry } from '../../format/tree.ts'
 
-/** The type bits of a mode (POSIX sys/stat.h, as Linux has them). */
-export const MODE_TYPE: Readonly<Record<EntryTypeNumber, number>> = {
-  [ENTRY_TYPE.file]: 0o100000,
-  [ENTRY_TYPE.directory]: 0o040000,
-  [ENTRY_TYPE.symlink]: 0o120000,
-  [ENTRY_TYPE.fifo]: 0o010000,
-  [ENTRY_TYPE.socket]: 0o140000,
-  [ENTRY_TYPE.chardevice]: 0o020000,
-  [ENTRY_TYPE.blockdevice]: 0o060000,
+type TypeName = keyof typeof ENTRY_TYPE
+
+const MODE_TYPES: ReadonlyMap<number, number> = new Map(
+  Object.entries(ENTRY_TYPE).map(([name, type]) => [type, MODE_TYPE[name as TypeName]]),
+)
+
+/** The type bits of its mode; undefined for a type that a newer program wrote. */
+export function modeType({ type }: Pick<TreeEntry, 'type'>): number | undefined {
+  return MODE_TYPES.get(type)
 }
 
 /** As Linux packs it into 32 bits: 12 bits of major number, 20 of minor. */

@@ -3,11 +3,12 @@
 import { type Answer, orElse, thenAnswer } from '../../base/answer.ts'
 import { toHex } from '../../base/bytes.ts'
 import { CairnError, isCairnError } from '../../base/errors.ts'
+import { MODE_TYPE } from '../../base/mode-type.ts'
 import type { BlobCache } from '../../engine/browse/blob-cache.ts'
 import type { BrowseChild, BrowseDirectory, BrowsePage } from '../../engine/browse/browse-node.ts'
 import { FileContent } from '../../engine/browse/file-content.ts'
 import { holeBytesOf, type NodeCache } from '../../engine/browse/node-cache.ts'
-import { ENTRY_TYPE, type EntryTypeNumber, type TreeEntry } from '../../format/tree.ts'
+import { ENTRY_TYPE, type TreeEntry } from '../../format/tree.ts'
 import {
   type Attributes,
   type DirectorySink,
@@ -18,7 +19,7 @@ import {
   type OpenedDirectory,
   type StatfsFigures,
 } from '../../fuse/file-system.ts'
-import { deviceNumber, MODE_TYPE } from '../browse/attributes.ts'
+import { deviceNumber, modeType } from '../browse/attributes.ts'
 import { madeDirectoryEntry, type Made } from '../browse/browse-root.ts'
 import { inodeIn, KnownDirectories, type KnownDirectory, ROOT_NODE } from './known-directories.ts'
 
@@ -91,7 +92,7 @@ export class MountedFiles implements FuseFileSystem {
 
   #attributes(parentInode: number, child: BrowseChild): Attributes {
     const { entry } = child
-    const type = MODE_TYPE[entry.type as EntryTypeNumber] ?? MODE_TYPE[ENTRY_TYPE.file]
+    const type = modeType(entry) ?? MODE_TYPE.file
     const byteCount = entry.type === ENTRY_TYPE.symlink ? (entry.target?.length ?? 0) : entry.size
     const { ownerRoot } = this.#options
     return {
@@ -212,7 +213,7 @@ export class MountedFiles implements FuseFileSystem {
     const dots = [known, known.parent ?? known].map(({ inode }) => inode)
     for (let i = offset; i < DOTS; i++) {
       const name = i === 0 ? '.' : '..'
-      const mode = MODE_TYPE[ENTRY_TYPE.directory]
+      const mode = MODE_TYPE.directory
       const entry = () => this.#rootEntry() // Not asked for: these two are not looked up.
       if (!sink.add({ name, inode: dots[i] ?? 0, mode, next: i + 1, entry })) return
     }
@@ -235,7 +236,7 @@ export class MountedFiles implements FuseFileSystem {
     return sink.add({
       name,
       inode: inodeIn(known.inode, child),
-      mode: MODE_TYPE[entry.type as EntryTypeNumber] ?? 0,
+      mode: modeType(entry) ?? 0,
       next: position + DOTS + 1,
       entry: () => {
         const shown = this.#entry(known, child)
