@@ -30,6 +30,7 @@ import { createChunker, gearTableFrom } from '../src/chunker/create-chunker.ts'
 import { loadZstd } from '../src/compression/zstd.ts'
 import { loadBlake3 } from '../src/crypto/blake3.ts'
 import { keyStream } from '../src/crypto/derive.ts'
+import { seeded } from './compare/data.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -51,17 +52,6 @@ const work = mkdtempSync(join(tmpdir(), 'cairn-chunk-size-'))
 interface DataSet {
   readonly name: string
   readonly versions: readonly (readonly (string | Uint8Array)[])[]
-}
-
-/** xorshift32: the same data at every run. */
-function seeded(seed: number): (below: number) => number {
-  let x = (Math.imul(seed, 0x9e3779b1) | 1) >>> 0
-  return (below) => {
-    x ^= x << 13
-    x ^= x >>> 17
-    x ^= x << 5
-    return (x >>> 0) % below
-  }
 }
 
 /** Regular files below `root`, up to `byteCountMax` in total and `fileBytesMax` each. */

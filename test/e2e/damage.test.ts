@@ -16,7 +16,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { DAMAGES, damageFile, seeded } from '../support/damage.ts'
+import { DAMAGES, damageFile } from '../support/damage.ts'
+import { seeded } from '../support/seeded.ts'
 import { Box } from '../support/run-cairn.ts'
 
 const ROUNDS = Number(process.env['CAIRN_DAMAGES'] ?? 24)

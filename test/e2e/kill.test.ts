@@ -8,7 +8,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { seeded } from '../support/damage.ts'
+import { seeded } from '../support/seeded.ts'
 import { Box } from '../support/run-cairn.ts'
 
 const KILLS = Number(process.env['CAIRN_KILLS'] ?? 8)

@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { seeded } from '../support/damage.ts'
+import { seeded } from '../support/seeded.ts'
 import { Box, type Json, summaryOf } from '../support/run-cairn.ts'
 
 const KILLS = Number(process.env['CAIRN_KILLS'] ?? 8)

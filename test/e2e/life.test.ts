@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { seeded } from '../support/damage.ts'
+import { seeded } from '../support/seeded.ts'
 import { jsonLines, type Json, newRepository, summaryOf } from '../support/run-cairn.ts'
 
 const SECONDS = Number(process.env['CAIRN_LIFE_SECONDS'] ?? 6)

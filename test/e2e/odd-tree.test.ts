@@ -21,7 +21,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { libc } from '../../src/source/libc.ts'
-import { seeded } from '../support/damage.ts'
+import { seeded } from '../support/seeded.ts'
 import { Box } from '../support/run-cairn.ts'
 
 const FILES = Number(process.env['CAIRN_TREE_FILES'] ?? 2000)

@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } f
 import { statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { seeded } from '../support/damage.ts'
+import { seeded } from '../support/seeded.ts'
 import { type Box, isRoot, newRepository } from '../support/run-cairn.ts'
 
 const KILLS = Number(process.env['CAIRN_KILLS'] ?? 8)

@@ -12,6 +12,7 @@ import type {
   ForeignFile,
   OpOptions,
 } from '../../src/storage/backend.ts'
+import { seeded } from './seeded.ts'
 
 /** What every call rejects with from the cut on. Not a CairnError: nobody may handle it. */
 export class PowerCut extends Error {
@@ -56,17 +57,6 @@ function losesPower(backend: object): backend is LosesPower {
   return 'powerCut' in backend && 'leaveTemporary' in backend
 }
 
-/** Seeded numbers from 0 up to 1 (mulberry32). */
-function seededNumbers(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b_79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 export class PowerCutBackend implements Backend {
   readonly #inner: Backend
   readonly #cutAt: number
@@ -79,7 +69,7 @@ export class PowerCutBackend implements Backend {
     this.#inner = inner
     this.#cutAt = options.cutAt
     this.#mode = options.mode
-    this.#random = seededNumbers((options.seed ?? 0) * 65_537 + options.cutAt)
+    this.#random = seeded((options.seed ?? 0) * 65_537 + options.cutAt)
     if (inner.localPath) this.localPath = (file) => inner.localPath?.(file) ?? ''
   }
 

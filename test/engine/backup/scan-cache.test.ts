@@ -24,7 +24,7 @@ import {
   MemoryCache,
   open,
 } from '../../support/backup-harness.ts'
-import { seeded } from '../../support/damage.ts'
+import { seeded } from '../../support/seeded.ts'
 
 let root = ''
 let disk: MemoryBackend

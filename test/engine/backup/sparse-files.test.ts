@@ -25,7 +25,7 @@ import {
   inlineEnvironment,
   open,
 } from '../../support/backup-harness.ts'
-import { seeded } from '../../support/damage.ts'
+import { seeded } from '../../support/seeded.ts'
 import { type SourceFaults, withSourceFaults } from '../../support/source-faults.ts'
 
 const MIB = 1 << 20

@@ -4,7 +4,7 @@ import { FileContent } from '../../../src/engine/browse/file-content.ts'
 import { BLOB_TYPE, REFERENCE_BYTES } from '../../../src/format/constants.ts'
 import { ENTRY_TYPE, type TreeEntry } from '../../../src/format/tree.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
-import { seeded } from '../../support/damage.ts'
+import { seeded } from '../../support/seeded.ts'
 import { browserOf } from '../../support/open-browser.ts'
 import { RepositoryBuilder, TEST_TIME } from '../../support/repository-builder.ts'
 
