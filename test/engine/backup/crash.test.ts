@@ -1,15 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync, mkdirSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { CairnError, isCairnError } from '../../../src/base/errors.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, contentsOf, create, open } from '../../support/backup-harness.ts'
 import { FaultyBackend, type Verb } from '../../support/faulty-backend.ts'
 import { isPowerCut, PowerCutBackend } from '../../support/power-cut-backend.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 const MODES = ['before', 'after', 'torn'] as const
-let root = ''
+const root = temporaryFolder('cairn-crash-')
 
 /** About 40 KiB that do not compress, in files of all sizes around the chunk limits. */
 function plant(directory: string, seed: number): void {
@@ -26,11 +26,9 @@ function plant(directory: string, seed: number): void {
 }
 
 beforeAll(() => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-crash-'))
   plant(join(root, 'one'), 1)
   plant(join(root, 'two'), 2)
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 /** Every listed snapshot reads back whole, and the next run works without anybody's help. */
 async function expectSound(disk: MemoryBackend, expected: ReadonlyMap<string, unknown>) {

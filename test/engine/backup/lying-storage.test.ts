@@ -1,15 +1,14 @@
 /** A storage that says one thing and does another, and calls that have their effect late. */
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { CairnError, isCairnError } from '../../../src/base/errors.ts'
 import { BEAT_PERIOD_MS } from '../../../src/repository/sessions.ts'
 import type { FileKind, FileRef } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, create, inlineEnvironment } from '../../support/backup-harness.ts'
 import { FaultyBackend, type Verb } from '../../support/faulty-backend.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { Client } from '../prune/interleave.ts'
 import {
   copyOf,
@@ -24,19 +23,17 @@ import {
   type Taken,
 } from '../prune/prune-harness.ts'
 
-let root = ''
+const root = temporaryFolder('cairn-lying-')
 let base: MemoryBackend
 let first: Taken
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-lying-'))
   plant(join(root, 'one'), [1, 2, 3, 4])
   plant(join(root, 'two'), [2, 4, 6, 8])
   base = new MemoryBackend()
   await create(base)
   first = await take(base, join(root, 'one'))
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 /** Takes what it is given and keeps some of it only in part, or not at all. */
 class LossyBackend extends MemoryBackend {

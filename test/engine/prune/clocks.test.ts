@@ -1,9 +1,7 @@
 /** Clocks that are wrong, and readers that a prune does not know of. */
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { isCairnError } from '../../../src/base/errors.ts'
 import type { Environment } from '../../../src/engine/environment.ts'
 import { BLOB_TYPE } from '../../../src/format/constants.ts'
@@ -11,6 +9,7 @@ import { Session } from '../../../src/repository/sessions.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { create } from '../../support/backup-harness.ts'
 import { openBlobs } from '../../support/open-blobs.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   copyOf,
   forget,
@@ -24,13 +23,12 @@ import {
   type Taken,
 } from './prune-harness.ts'
 
-let root = ''
+const root = temporaryFolder('cairn-clocks-')
 /** One snapshot is forgotten; of its packs some are to be removed, some emptied. */
 let base: MemoryBackend
 let kept: Taken
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-clocks-'))
   plant(join(root, 'gone'), [1, 2, 3, 4, 5, 6])
   plant(join(root, 'kept'), [2, 4])
   base = new MemoryBackend()
@@ -39,7 +37,6 @@ beforeAll(async () => {
   kept = await take(base, join(root, 'kept'))
   await forget(await openAgain(base), [gone.id])
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 const HOUR_NS = 3_600_000_000_000n
 const YEAR_HOURS = 8766

@@ -1,12 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { CairnError, isCairnError } from '../../../src/base/errors.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { create } from '../../support/backup-harness.ts'
 import { FaultyBackend, type Verb } from '../../support/faulty-backend.ts'
 import { isPowerCut, PowerCutBackend } from '../../support/power-cut-backend.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   copyOf,
   forget,
@@ -14,6 +13,7 @@ import {
   names,
   newProcess,
   openAgain,
+  packBytes,
   plant,
   requireRestorable,
   runPrune,
@@ -23,13 +23,12 @@ import {
 
 const MODES = ['before', 'after', 'torn'] as const
 
-let root = ''
+const root = temporaryFolder('cairn-prune-crash-')
 let base: MemoryBackend
 let kept: Taken[]
 let cleanBytes = 0
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-prune-crash-'))
   plant(join(root, 'one'), [1, 2, 3, 4, 5])
   plant(join(root, 'two'), [2, 4, 6])
   plant(join(root, 'three'), [8, 4])
@@ -41,16 +40,8 @@ beforeAll(async () => {
   await base.flush()
   const disk = copyOf(base)
   await runPrune(disk)
-  cleanBytes = storedBytes(disk)
+  cleanBytes = packBytes(disk)
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
-
-function storedBytes(disk: MemoryBackend): number {
-  return names(disk, 'packs').reduce(
-    (sum, name) => sum + (disk.files.get(`packs/${name}`)?.length ?? 0),
-    0,
-  )
-}
 
 /** What a power cut left is complete; the next backup and the next prune need nobody's help. */
 async function expectRecovered(disk: MemoryBackend, order: 'backup first' | 'prune first') {
@@ -61,7 +52,7 @@ async function expectRecovered(disk: MemoryBackend, order: 'backup first' | 'pru
   await requireRestorable(disk, taken, root)
   expect(names(disk, 'marks')).toEqual([])
   expect(await indexProblems(disk)).toEqual([])
-  if (order === 'prune first') expect(storedBytes(disk)).toBeLessThan(cleanBytes * 1.15)
+  if (order === 'prune first') expect(packBytes(disk)).toBeLessThan(cleanBytes * 1.15)
 }
 
 describe.each(MODES)('power cut, %s the call', (mode) => {
@@ -149,9 +140,9 @@ describe('a storage call fails', () => {
       { verb: 'save', kind: 'index', times: Number.POSITIVE_INFINITY, error },
       { verb: 'save', kind: 'packs', times: Number.POSITIVE_INFINITY, error },
     ])
-    const before = storedBytes(disk)
+    const before = packBytes(disk)
     await expect(runPrune(faulty)).rejects.toThrow(/no space left/)
-    expect(storedBytes(disk)).toBeLessThan(before)
+    expect(packBytes(disk)).toBeLessThan(before)
     await expectRecovered(disk, 'prune first')
   })
 })

@@ -5,15 +5,14 @@
  * listings protects it. Strides bound the time; `w % stride` sees to it that every call of each has its turn.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { isCairnError } from '../../../src/base/errors.ts'
 import type { BackupReport } from '../../../src/engine/backup/backup-options.ts'
 import type { Backend } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, contentsOf, create } from '../../support/backup-harness.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { Client } from './interleave.ts'
 import {
   copyOf,
@@ -26,14 +25,13 @@ import {
   take,
 } from './prune-harness.ts'
 
-let root = ''
+const root = temporaryFolder('cairn-interleave-')
 /** One snapshot that is forgotten, whose packs are still there, and one beside it. */
 let base: MemoryBackend
 let expected: ReadonlyMap<string, string>
 let other: ReadonlyMap<string, string>
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-interleave-'))
   plant(join(root, 'one'), [1, 2], 2000)
   plant(join(root, 'two'), [2, 3], 2000)
   base = new MemoryBackend()
@@ -45,7 +43,6 @@ beforeAll(async () => {
   await forget(await openAgain(base), [gone.id])
   await base.flush()
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 /** The backup of what was forgotten: everything it needs is in packs that a prune removes. */
 function writer(disk: MemoryBackend, alive: Set<number>): Client {

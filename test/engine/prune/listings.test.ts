@@ -3,14 +3,13 @@
  * removes nothing (an error or a gap is never read as "nothing there").
  */
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { CairnError, isCairnError } from '../../../src/base/errors.ts'
 import type { FileInfo, FileKind, FileRef } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { create } from '../../support/backup-harness.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   copyOf,
   forget,
@@ -26,13 +25,12 @@ import {
 const STORED: readonly FileKind[] = ['snapshots', 'retired', 'index', 'packs']
 const KINDS: readonly FileKind[] = [...STORED, 'marks', 'sessions']
 
-let root = ''
+const root = temporaryFolder('cairn-listings-')
 /** Four snapshots are left, of which nothing names the newest; of two forgotten ones there is much to remove. */
 let base: MemoryBackend
 let kept: Taken[]
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-listings-'))
   plant(join(root, 'gone'), [1, 2, 3, 4, 5, 6])
   plant(join(root, 'one'), [2, 4, 8])
   plant(join(root, 'two'), [4, 6, 10])
@@ -48,7 +46,6 @@ beforeAll(async () => {
   await forget(await openAgain(base), [(await take(base, join(root, 'gone'))).id])
   kept.push(await take(base, join(root, 'four')))
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 /** Listings go through `change` before anybody sees them. */
 class LyingBackend extends MemoryBackend {

@@ -1,12 +1,11 @@
 /** What a prune is told to do more, or less, of. */
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import type { PruneSettings } from '../../../src/engine/prune/prune-options.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, create } from '../../support/backup-harness.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   copyOf,
   forget,
@@ -21,12 +20,11 @@ import {
 
 const LAZY: Partial<PruneSettings> = { maxUnused: { kind: 'unlimited' } }
 
-let root = ''
+const root = temporaryFolder('cairn-prune-options-')
 let base: MemoryBackend
 let kept: Taken[]
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-prune-options-'))
   plant(join(root, 'one'), [1, 2, 3, 4, 5])
   plant(join(root, 'two'), [2, 4, 6])
   plant(join(root, 'three'), [8, 10])
@@ -36,7 +34,6 @@ beforeAll(async () => {
   kept = [await take(base, join(root, 'two')), await take(base, join(root, 'three'))]
   await forget(await openAgain(base), [first.id])
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 test('--max-repack-size: what would be more stays as it is', async () => {
   const full = copyOf(base)

@@ -111,6 +111,14 @@ export function names(disk: MemoryBackend, kind: FileKind): FileName[] {
     .map((path) => path.slice(kind.length + 1) as FileName)
 }
 
+/** What its packs take. */
+export function packBytes(disk: MemoryBackend): number {
+  return names(disk, 'packs').reduce(
+    (sum, name) => sum + (disk.files.get(`packs/${name}`)?.length ?? 0),
+    0,
+  )
+}
+
 export function copyOf(
   disk: MemoryBackend,
   options?: ConstructorParameters<typeof MemoryBackend>[0],

@@ -1,12 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { Environment } from '../../../src/engine/environment.ts'
 import { saveMark } from '../../../src/repository/marks.ts'
 import { Session } from '../../../src/repository/sessions.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { create } from '../../support/backup-harness.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   copyOf,
   forget,
@@ -14,6 +13,7 @@ import {
   names,
   newProcess,
   openAgain,
+  packBytes,
   plant,
   requireRestorable,
   runPrune,
@@ -21,7 +21,7 @@ import {
   type Taken,
 } from './prune-harness.ts'
 
-let root = ''
+const root = temporaryFolder('cairn-prune-')
 /** Three snapshots: the second shares half of the first, the third is all its own. */
 let base: MemoryBackend
 let first: Taken
@@ -29,7 +29,6 @@ let second: Taken
 let third: Taken
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-prune-'))
   plant(join(root, 'one'), [1, 2, 3, 4, 5, 6, 7, 8])
   plant(join(root, 'two'), [2, 4, 6, 8, 10, 12])
   plant(join(root, 'three'), [21, 22, 23])
@@ -39,7 +38,6 @@ beforeAll(async () => {
   second = await take(base, join(root, 'two'))
   third = await take(base, join(root, 'three'))
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 async function forgotten(...taken: readonly Taken[]): Promise<MemoryBackend> {
   const disk = copyOf(base)
@@ -48,13 +46,6 @@ async function forgotten(...taken: readonly Taken[]): Promise<MemoryBackend> {
     taken.map(({ id }) => id),
   )
   return disk
-}
-
-function stored(disk: MemoryBackend): number {
-  return names(disk, 'packs').reduce(
-    (sum, name) => sum + (disk.files.get(`packs/${name}`)?.length ?? 0),
-    0,
-  )
 }
 
 describe('prune', () => {
@@ -70,10 +61,10 @@ describe('prune', () => {
 
   test('removes and repacks at once what nothing needs when nobody else is at work', async () => {
     const disk = await forgotten(first)
-    const before = stored(disk)
+    const before = packBytes(disk)
     const report = await runPrune(disk)
     expect(report.packsRemoved).toBeGreaterThan(0)
-    expect(stored(disk)).toBeLessThan(before * 0.85)
+    expect(packBytes(disk)).toBeLessThan(before * 0.85)
     expect(names(disk, 'marks')).toEqual([])
     expect(names(disk, 'sessions')).toEqual([])
     expect(await indexProblems(disk)).toEqual([])

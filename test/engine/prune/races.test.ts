@@ -1,9 +1,7 @@
 /** What happens between two listings of a prune, and what a run leaves that a prune has raced. */
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import type { CheckReport } from '../../../src/engine/check/check-options.ts'
 import { checkRepository } from '../../../src/engine/check/check.ts'
 import type { FileName } from '../../../src/base/ids.ts'
@@ -13,6 +11,7 @@ import { Session } from '../../../src/repository/sessions.ts'
 import type { FileKind } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, create } from '../../support/backup-harness.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   copyOf,
   forget,
@@ -26,7 +25,7 @@ import {
   type Taken,
 } from './prune-harness.ts'
 
-let root = ''
+const root = temporaryFolder('cairn-prune-races-')
 /** Two snapshots that share nothing. */
 let base: MemoryBackend
 let first: Taken
@@ -34,7 +33,6 @@ let second: Taken
 let packsOfFirst: string[]
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-prune-races-'))
   plant(join(root, 'one'), [1, 2, 3])
   plant(join(root, 'two'), [11, 12, 13])
   base = new MemoryBackend()
@@ -43,7 +41,6 @@ beforeAll(async () => {
   packsOfFirst = names(base, 'packs')
   second = await take(base, join(root, 'two'))
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 /** Calls `action` before, or after, the listing of this kind with this number, from 1. */
 function onList(

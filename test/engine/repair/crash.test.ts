@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { repairIndex } from '../../../src/engine/repair/repair-index.ts'
 import { repairPacks } from '../../../src/engine/repair/repair-packs.ts'
 import { repairSnapshots } from '../../../src/engine/repair/repair-snapshots.ts'
@@ -9,6 +7,7 @@ import type { Backend } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { create } from '../../support/backup-harness.ts'
 import { isPowerCut, PowerCutBackend } from '../../support/power-cut-backend.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   copyOf,
   indexProblems,
@@ -21,12 +20,11 @@ import {
   type Taken,
 } from '../prune/prune-harness.ts'
 
-let root = ''
+const root = temporaryFolder('cairn-repair-crash-')
 let sound: MemoryBackend
 let taken: Taken[]
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-repair-crash-'))
   plant(join(root, 'one'), [1, 2, 3, 4, 5])
   plant(join(root, 'two'), [2, 4, 6])
   plant(join(root, 'three'), [21])
@@ -35,7 +33,6 @@ beforeAll(async () => {
   taken = []
   for (const name of ['one', 'two', 'three']) taken.push(await take(sound, join(root, name)))
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 async function contextOf(backend: Backend) {
   const environment = newProcess()

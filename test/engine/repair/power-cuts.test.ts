@@ -1,9 +1,7 @@
 /** Power cuts at every call of what repairs and rewrites: nothing is lost, and the next run finishes. */
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { FileName } from '../../../src/base/ids.ts'
 import { recover } from '../../../src/engine/recover.ts'
 import { repairIndex } from '../../../src/engine/repair/repair-index.ts'
@@ -14,6 +12,7 @@ import type { Backend } from '../../../src/storage/backend.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { contentsOf, create } from '../../support/backup-harness.ts'
 import { isPowerCut, PowerCutBackend } from '../../support/power-cut-backend.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { check, errorsOf, textOf } from '../check/check-support.ts'
 import {
   copyOf,
@@ -30,12 +29,11 @@ import {
 
 const MODES = ['before', 'after', 'torn'] as const
 
-let root = ''
+const root = temporaryFolder('cairn-repair-crash-')
 let base: MemoryBackend
 let taken: Taken[]
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-repair-crash-'))
   plant(join(root, 'one'), [1, 2, 3])
   plant(join(root, 'two'), [2, 4, 6])
   base = new MemoryBackend()
@@ -43,7 +41,6 @@ beforeAll(async () => {
   taken = [await take(base, join(root, 'one')), await take(base, join(root, 'two'))]
   await base.flush()
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 async function contextOf(backend: Backend) {
   const environment = newProcess()

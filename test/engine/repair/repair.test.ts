@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { FileName } from '../../../src/base/ids.ts'
 import { repairIndex } from '../../../src/engine/repair/repair-index.ts'
 import { repairSnapshots } from '../../../src/engine/repair/repair-snapshots.ts'
@@ -9,6 +7,7 @@ import { repairPacks } from '../../../src/engine/repair/repair-packs.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { openIndex } from '../../../src/repository/open-index.ts'
 import { contentsOf, create } from '../../support/backup-harness.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { check, errorsOf } from '../check/check-support.ts'
 import {
   copyOf,
@@ -22,7 +21,7 @@ import {
   type Taken,
 } from '../prune/prune-harness.ts'
 
-let root = ''
+const root = temporaryFolder('cairn-repair-')
 let base: MemoryBackend
 let taken: Taken[]
 /** A repository with a pack of several segments. */
@@ -30,7 +29,6 @@ let large: MemoryBackend
 let largeTaken: Taken
 
 beforeAll(async () => {
-  root = mkdtempSync(join(tmpdir(), 'cairn-repair-'))
   plant(join(root, 'one'), [1, 2, 3, 4, 5])
   plant(join(root, 'two'), [2, 4, 6])
   base = new MemoryBackend()
@@ -41,7 +39,6 @@ beforeAll(async () => {
   await create(large)
   largeTaken = await take(large, join(root, 'large'), newProcess(), 8 << 20)
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
 
 async function contextOf(disk: MemoryBackend, notices: string[] = []) {
   const environment = newProcess()
