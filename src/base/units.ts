@@ -71,12 +71,8 @@ export function formatTime(timeNs: bigint): string {
   return `${day} ${clock.join(':')}`
 }
 
-export function formatTimeMs(timeMs: number): string {
-  return formatTime(BigInt(Math.floor(timeMs)) * NS_PER_MS)
-}
-
 /** Minutes that local time is ahead of UTC at `timeNs`. */
-export function localOffsetMinutes(timeNs: bigint): number {
+function localOffsetMinutes(timeNs: bigint): number {
   return -Math.trunc(dateOf(timeNs).getTimezoneOffset())
 }
 

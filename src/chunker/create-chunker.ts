@@ -6,8 +6,8 @@ import { typescriptChunker } from './fastcdc.ts'
 import { wasmChunker } from './fastcdc-wasm.ts'
 
 /** FORMAT.md "Chunking". */
-export const CHUNK_BYTES_FLOOR = 256
-export const CHUNK_BYTES_CEILING = 64 * 1024 * 1024
+const CHUNK_BYTES_FLOOR = 256
+const CHUNK_BYTES_CEILING = 64 * 1024 * 1024
 
 export const GEAR_TABLE_BYTES = 1024
 

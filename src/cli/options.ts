@@ -15,7 +15,7 @@ import {
   type Values,
 } from './option.ts'
 
-export const COMPRESSION_MODES = ['auto', 'off', 'fastest', 'better', 'max'] as const
+const COMPRESSION_MODES = ['auto', 'off', 'fastest', 'better', 'max'] as const
 export type CompressionMode = (typeof COMPRESSION_MODES)[number]
 
 /** zstd levels behind restic's names for them; undefined stores as is. */

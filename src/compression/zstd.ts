@@ -12,8 +12,8 @@ import { createRequire } from 'node:module'
 import * as zlib from 'node:zlib'
 import { CairnError } from '../base/errors.ts'
 
-export const ZSTD_LEVEL_MIN = -5
-export const ZSTD_LEVEL_MAX = 19
+const ZSTD_LEVEL_MIN = -5
+const ZSTD_LEVEL_MAX = 19
 
 export type ZstdImplementation = 'napi' | 'node'
 

@@ -17,8 +17,8 @@ export const AEAD = { chacha20Poly1305: 1, aes256Gcm: 2 } as const
 
 export type AeadId = (typeof AEAD)[keyof typeof AEAD]
 
-export const AEAD_KEY_BYTES = 32
-export const AEAD_NONCE_BYTES = 12
+const AEAD_KEY_BYTES = 32
+const AEAD_NONCE_BYTES = 12
 export const AEAD_TAG_BYTES = 16
 
 const PIECE_BYTES = 64 * 1024

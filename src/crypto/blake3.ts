@@ -7,7 +7,7 @@ import { createRequire } from 'node:module'
 import { blake3 as nobleBlake3 } from '@noble/hashes/blake3.js'
 import { CairnError } from '../base/errors.ts'
 
-export const BLAKE3_BYTES = 32
+const BLAKE3_BYTES = 32
 
 /**
  * The keyed BLAKE3 of `data`: written to the first 32 bytes of `out` and that is returned, or a new

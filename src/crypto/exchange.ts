@@ -2,7 +2,7 @@
 
 import { createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto'
 
-export const X25519_BYTES = 32
+const X25519_BYTES = 32
 
 // node:crypto takes no raw keys. A secret key goes in as PKCS #8, behind this header, which takes
 // 280 us; public keys go in and out as JWK, which takes 4 us where SPKI takes 60.

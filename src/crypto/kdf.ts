@@ -27,10 +27,10 @@ export interface Argon2idParameters {
 
 export type KdfParameters = ScryptParameters | Argon2idParameters
 
-export const SLOT_KEY_BYTES = 64
+const SLOT_KEY_BYTES = 64
 
 /** FORMAT.md "Key slots": what a reader accepts, both ends included. */
-export const KDF_LIMITS = {
+const KDF_LIMITS = {
   saltBytesMin: 16,
   saltBytesMax: 64,
   scryptNMin: 2 ** 14,
@@ -58,7 +58,7 @@ export async function deriveSlotKeys(
 }
 
 /** Throws CAIRN_CORRUPT unless `kdf` lies within KDF_LIMITS. */
-export function checkKdf(kdf: KdfParameters): void {
+function checkKdf(kdf: KdfParameters): void {
   const limits = KDF_LIMITS
   const saltBytes = kdf.salt.byteLength
   if (!(saltBytes >= limits.saltBytesMin && saltBytes <= limits.saltBytesMax)) {

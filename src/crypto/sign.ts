@@ -2,8 +2,8 @@
 
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 
-export const ED25519_SEED_BYTES = 32
-export const ED25519_PUBLIC_BYTES = 32
+const ED25519_SEED_BYTES = 32
+const ED25519_PUBLIC_BYTES = 32
 export const SIGNATURE_BYTES = 64
 
 // node:crypto takes no raw keys. A seed goes in as PKCS #8, behind this header; public keys go in

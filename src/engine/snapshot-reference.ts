@@ -76,7 +76,7 @@ export interface SnapshotCandidate extends FilterableSnapshot {
   readonly isPartial?: boolean
 }
 
-export const AT_MODES = ['before', 'nearest', 'after'] as const
+const AT_MODES = ['before', 'nearest', 'after'] as const
 export type AtMode = (typeof AT_MODES)[number]
 
 export interface ChosenSnapshot<S extends SnapshotCandidate> {

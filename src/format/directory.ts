@@ -22,20 +22,11 @@ import {
 import { isBlobType, type SegmentHeader, segmentBodyBytes, segmentProblem } from './segment.ts'
 
 const HEAD_BYTES = 8
-export const DIRECTORY_SEGMENT_BYTES = 20
-export const DIRECTORY_BLOB_BYTES = ID_BYTES + SEGMENT_ROW_BYTES
+const DIRECTORY_SEGMENT_BYTES = 20
+const DIRECTORY_BLOB_BYTES = ID_BYTES + SEGMENT_ROW_BYTES
 
 export interface DirectorySegment extends SegmentHeader {
   /** Byte offset of the sealed header in the pack. */
-  readonly offset: number
-}
-
-export interface DirectoryBlob {
-  readonly id: Uint8Array
-  readonly type: BlobType
-  readonly length: number
-  /** Which segment, and where in its plaintext. */
-  readonly segment: number
   readonly offset: number
 }
 

@@ -66,7 +66,7 @@ export interface TreeEntry {
 }
 
 /** Why a name cannot be an entry's, or undefined if it can. */
-export function nameProblem(name: ByteString): string | undefined {
+function nameProblem(name: ByteString): string | undefined {
   if (name.length === 0) return 'it is empty'
   if (name.length > LIMIT.nameBytesMax) return `it has ${name.length} bytes`
   if (name === '.' || name === '..') return 'it is a directory reference'

@@ -55,7 +55,7 @@ function requireAdmin(repository: Repository): void {
 }
 
 /** What a slot of `role` protects, from what an admin slot does (FORMAT.md 4). */
-export function payloadFor(
+function payloadFor(
   { unlocked, keyring }: Repository,
   role: Role,
   label: string,

@@ -33,15 +33,15 @@ const MIB = 1024 * KIB
  * average of 256 KiB stores 13 % more than this, 512 KiB 26 %, 1 MiB 36 %; half of it stores 14 to
  * 36 % less of images and streams for twice the index. Cutting runs at the same speed.
  */
-export const CHUNKER_DEFAULT: ChunkerSettings = {
+const CHUNKER_DEFAULT: ChunkerSettings = {
   algorithm: 1,
   minBytes: 64 * KIB,
   averageBytes: 128 * KIB,
   maxBytes: 512 * KIB,
 }
 
-export const DATA_PACK_BYTES_DEFAULT = 12 * MIB
-export const METADATA_PACK_BYTES_DEFAULT = 4 * MIB
+const DATA_PACK_BYTES_DEFAULT = 12 * MIB
+const METADATA_PACK_BYTES_DEFAULT = 4 * MIB
 const GRACE_SECONDS_DEFAULT = 24 * 3600
 
 export interface CreateParts {

@@ -65,7 +65,7 @@ function keysOfEpoch(
 }
 
 /** The epochs that a slot knows, whatever its role. */
-export function slotEpochs(payload: SlotPayload): number[] {
+function slotEpochs(payload: SlotPayload): number[] {
   return [...new Set([...payload.roots.keys(), ...payload.writerSecrets.keys()])].sort(
     (a, b) => a - b,
   )

@@ -29,7 +29,7 @@ export interface MetadataWriterOptions {
 }
 
 /** As results of workers have it: -1 - n for pack n of the index. */
-export function indexPackHandle(packNumber: number): number {
+function indexPackHandle(packNumber: number): number {
   return -1 - packNumber
 }
 

@@ -31,7 +31,7 @@ export interface ScryptCost {
   readonly p: number
 }
 
-export const SCRYPT_DEFAULT: ScryptCost = { N: 2 ** 17, r: 8, p: 1 }
+const SCRYPT_DEFAULT: ScryptCost = { N: 2 ** 17, r: 8, p: 1 }
 
 const COMMIT_PREFIX = Buffer.from('cairn slot', 'latin1')
 const ZERO_NONCE = positionNonce(0, 0)

@@ -51,7 +51,7 @@ function bodyKey(keys: EpochKeys, shared: Uint8Array, head: Uint8Array, reposito
 const aeads = new AeadSet()
 
 /** Seals the content of a snapshot to the repository's public key. */
-export function sealContent(repository: Repository, content: SnapshotContent): Uint8Array {
+function sealContent(repository: Repository, content: SnapshotContent): Uint8Array {
   const { current, repositoryId } = repository.keyring
   const pair = ephemeral(repository.random.bytes(32))
   const shared = sharedSecret(pair.secretKey, current.sealPublic)

@@ -131,7 +131,7 @@ export async function saveAcceptance(
 }
 
 /** Removes files of snapshots that are forgotten: nobody may need a tombstone for them any more. */
-export async function removeSnapshotFiles(
+async function removeSnapshotFiles(
   repository: Repository,
   names: readonly FileName[],
   { signal }: { readonly signal?: AbortSignal } = {},

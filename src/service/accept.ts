@@ -9,7 +9,7 @@ export type { Loss }
 const PREFIX_MIN = 4
 
 /** What is missing, as far as snapshots, tombstones and this client's memory tell. */
-export async function findMissing(access: RepositoryAccess): Promise<readonly Loss[]> {
+async function findMissing(access: RepositoryAccess): Promise<readonly Loss[]> {
   const repository = await access.open()
   await repository.history({ signal: access.signal })
   return access.memory()?.losses ?? []

@@ -19,7 +19,7 @@ export interface ChangedSnapshot {
   readonly newId: string
 }
 
-export function changedIds({ old, snapshot }: Replaced): ChangedSnapshot {
+function changedIds({ old, snapshot }: Replaced): ChangedSnapshot {
   return { oldId: old.id, newId: snapshot.id }
 }
 

@@ -72,24 +72,6 @@ function beginsWith(path: ByteString, header: ByteString, files: SourceFiles): b
   }
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  b: 1,
-  k: 1_024,
-  m: 1_048_576,
-  g: 1_073_741_824,
-  t: 1_099_511_627_776,
-}
-
-/** The argument of --exclude-larger-than: a whole number with k, M, G or T for powers of 1,024. */
-export function parseByteCount(text: string): number {
-  const [, digits, unit] = /^(\d+)([bkmgt]?)$/i.exec(text) ?? []
-  const byteCount = Number(digits) * (UNITS[unit?.toLowerCase() || 'b'] ?? 1)
-  if (!Number.isSafeInteger(byteCount)) {
-    throw new CairnError('CAIRN_USAGE', `invalid size '${text}': expected a number, as 500M or 2G`)
-  }
-  return byteCount
-}
-
 /** Whether --exclude-larger-than leaves this out: files only. */
 export function isLargerThan(stat: SourceStat, byteCount: number): boolean {
   return stat.type === 'file' && stat.size > byteCount

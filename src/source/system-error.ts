@@ -7,7 +7,7 @@ import { type ByteString, textOf } from '../base/bytes.ts'
 type Code = keyof typeof constants.errno
 
 /** Like Node's: `code` as 'ENOENT', `errno` negative, `path` as text for a person. */
-export class SystemError extends Error {
+class SystemError extends Error {
   readonly code: string
   readonly errno: number
   readonly syscall: string

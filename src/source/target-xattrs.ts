@@ -9,7 +9,7 @@ import { compilePatterns } from './patterns.ts'
 import { errorCode, systemError } from './system-error.ts'
 import type { WantedXattrs } from './target-files.ts'
 
-export const ACCESS_ACL = 'system.posix_acl_access'
+const ACCESS_ACL = 'system.posix_acl_access'
 export const DEFAULT_ACL = 'system.posix_acl_default'
 
 /**

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { byteStringOf } from '../../src/base/bytes.ts'
-import { isCairnError } from '../../src/base/errors.ts'
 import * as rules from '../../src/source/exclude-rules.ts'
 import * as lists from '../../src/source/files-from.ts'
 import { nodeSourceFiles } from '../../src/source/node-source-files.ts'
@@ -169,18 +168,7 @@ describe('exclude rules', () => {
     }
   })
 
-  test('parseByteCount() and isLargerThan()', () => {
-    expect(['0', '12', '3k', '3K', '2m', '1G', '1t', '5b'].map(rules.parseByteCount)).toEqual([
-      0, 12, 3072, 3072, 2_097_152, 1_073_741_824, 1_099_511_627_776, 5,
-    ])
-    for (const bad of ['', 'k', '-1', '1.5M', '1kk', ' 1', '1e3', '99999999999T']) {
-      try {
-        rules.parseByteCount(bad)
-        expect.unreachable(bad)
-      } catch (error) {
-        expect(isCairnError(error, 'CAIRN_USAGE')).toBe(true)
-      }
-    }
+  test('isLargerThan() is of files only', () => {
     const stat = files.lstat(join(root, 'short'))
     const directory = files.lstat(root)
     if (!stat || !directory) return expect.unreachable()

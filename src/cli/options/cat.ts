@@ -2,7 +2,7 @@ import { type Arguments, defineCommand } from '../command.ts'
 import { usage } from '../option.ts'
 import { FILTER_OPTIONS } from '../options.ts'
 
-export const CAT_KINDS = [
+const CAT_KINDS = [
   'masterkey',
   'config',
   'pack',

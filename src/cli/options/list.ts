@@ -2,15 +2,7 @@ import { type Arguments, defineCommand } from '../command.ts'
 import { usage } from '../option.ts'
 import { FILTER_OPTIONS } from '../options.ts'
 
-export const LISTED_KINDS = [
-  'blobs',
-  'packs',
-  'index',
-  'snapshots',
-  'keys',
-  'locks',
-  'sessions',
-] as const
+const LISTED_KINDS = ['blobs', 'packs', 'index', 'snapshots', 'keys', 'locks', 'sessions'] as const
 export type ListedKind = (typeof LISTED_KINDS)[number]
 
 export type ListArguments = Arguments<typeof LIST.options>

@@ -143,37 +143,3 @@ export function backupItemJson(item: BackupItem): JsonValue {
     total_files: 0,
   }
 }
-
-export interface ScanTotals {
-  /** Seconds. */
-  readonly duration: number
-  readonly total_files: number
-  readonly total_bytes: number
-}
-
-export function scanFinishedLine({ duration, total_files, total_bytes }: ScanTotals): string {
-  const seconds = duration.toFixed(3)
-  return `scan finished in ${seconds}s: ${total_files} files, ${formatBytes(total_bytes)}`
-}
-
-export function scanFinishedJson({ duration, total_files, total_bytes }: ScanTotals): JsonValue {
-  return {
-    message_type: 'verbose_status',
-    action: 'scan_finished',
-    item: '',
-    duration,
-    data_size: total_bytes,
-    data_size_in_repo: 0,
-    metadata_size: 0,
-    metadata_size_in_repo: 0,
-    total_files,
-  }
-}
-
-export function excludedItemLine(path: string): string {
-  return `excluded  ${printable(path)}`
-}
-
-export function excludedItemJson(path: string): JsonValue {
-  return { message_type: 'excluded_item', item: path }
-}

@@ -78,7 +78,7 @@ export class StoredDirectory implements BrowseDirectory {
 }
 
 /** An entry of a snapshot, wherever it is shown. */
-export function storedChild(
+function storedChild(
   entry: TreeEntry,
   position: number,
   nodes: NodeCache,

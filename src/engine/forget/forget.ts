@@ -47,7 +47,7 @@ export interface ForgetPlan {
 }
 
 /** The author whose history the snapshot belongs to: of a re-tagged one, that of the original. */
-export function historyAuthor({ content, author }: Snapshot): string {
+function historyAuthor({ content, author }: Snapshot): string {
   return content?.original === undefined ? author : toHex(content.original.author)
 }
 

@@ -65,7 +65,7 @@ function isZero({ years, months, days, hours }: CalendarDuration): boolean {
 }
 
 /** `1y5m7d2h`, as it is written in options. */
-export function spanText({ years, months, days, hours }: CalendarDuration): string {
+function spanText({ years, months, days, hours }: CalendarDuration): string {
   const parts = [`${years}y`, `${months}m`, `${days}d`, `${hours}h`]
   return parts.filter((part) => !/^0\D/.test(part)).join('')
 }

@@ -62,7 +62,7 @@ function usedBytes(packs: readonly PackUsage[]): number {
 }
 
 /** Bytes that may stay unused beside `used` needed ones. */
-export function unusedBytesMax(limit: UnusedLimit, used: number): number {
+function unusedBytesMax(limit: UnusedLimit, used: number): number {
   if (limit.kind === 'unlimited') return Number.POSITIVE_INFINITY
   if (limit.kind === 'bytes') return limit.byteCount
   // A share of what remains, not of what is needed.

@@ -5,7 +5,7 @@ import { BLOB_TYPE, LIMIT, REFERENCE_BYTES } from '../../format/constants.ts'
 import { forEachBlob, type NodeRoot, referenceLength, type TreeEntry } from '../../format/tree.ts'
 import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
 
-export const DAMAGED_SUFFIX = '.cairn-damaged'
+const DAMAGED_SUFFIX = '.cairn-damaged'
 /** What file systems take. */
 const NAME_BYTES_MAX = 255
 const ID_BYTES = REFERENCE_BYTES - 4
@@ -23,7 +23,7 @@ export function damagedName(name: ByteString, taken: ReadonlySet<ByteString>): B
 }
 
 /** Whether a blob of this kind and length is in a pack that is there. */
-export function hasChunk(index: BlobIndex, id: Uint8Array, length: number): boolean {
+function hasChunk(index: BlobIndex, id: Uint8Array, length: number): boolean {
   return index.find(id).some((found) => found.type === BLOB_TYPE.data && found.length === length)
 }
 

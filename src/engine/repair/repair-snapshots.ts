@@ -32,7 +32,7 @@ import {
 import { type RepairContext, requireRepairable } from './repair-options.ts'
 import { TreeRepair } from './tree-repair.ts'
 
-export const REPAIRED_TAG = 'repaired'
+const REPAIRED_TAG = 'repaired'
 
 export interface RepairSnapshotsOptions extends RepairContext {
   readonly choose: (snapshots: readonly Snapshot[]) => readonly Snapshot[]
