@@ -32,8 +32,8 @@ export interface Browser {
   close(): Promise<void>
 }
 
-export async function openBrowser(options: BrowserOptions): Promise<Browser> {
-  const { environment, repository, cacheDirectory, cacheBytesMax, signal } = options
+/** Workers that decode data, and a pool without any, which decodes trees on this thread. */
+async function openSegmentPools({ environment, repository }: BrowserOptions) {
   const { data, metadata } = repository.keyring.ids
   let upCount = 0
   let onAllUp = () => {}
@@ -53,10 +53,27 @@ export async function openBrowser(options: BrowserOptions): Promise<Browser> {
     })
   const [pool, inlinePool] = await Promise.all([poolOf(environment.threads), poolOf(0)])
   pool.send('up')
-  const closePools = async () => {
-    await pool.close()
-    await inlinePool.close()
+  return {
+    pool,
+    inlinePool,
+    /** Who reads first is not to wait for threads that load their code; nor for ones that never come. */
+    untilUp: async () => {
+      const limit = new AbortController()
+      const late = environment.clock.sleep(THREADS_WAIT_MS, limit.signal)
+      late.catch(() => {}) // It is interrupted once all are up.
+      await Promise.race([allUp, late])
+      limit.abort()
+    },
+    close: async () => {
+      await pool.close()
+      await inlinePool.close()
+    },
   }
+}
+
+export async function openBrowser(options: BrowserOptions): Promise<Browser> {
+  const { repository, cacheDirectory, cacheBytesMax, signal } = options
+  const { pool, inlinePool, untilUp, close: closePools } = await openSegmentPools(options)
   const open = () =>
     openIndex(repository, { cacheDirectory, bulk: false, readOrphans: true, signal })
   let opened: OpenedIndex
@@ -89,12 +106,7 @@ export async function openBrowser(options: BrowserOptions): Promise<Browser> {
     refresh,
     signal,
   })
-  // Who reads first is not to wait for threads that load their code; nor for ones that never come.
-  const limit = new AbortController()
-  const late = environment.clock.sleep(THREADS_WAIT_MS, limit.signal)
-  late.catch(() => {}) // It is interrupted once all are up.
-  await Promise.race([allUp, late])
-  limit.abort()
+  await untilUp()
   return {
     blobs,
     nodes: new NodeCache(blobs),
