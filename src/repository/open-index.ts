@@ -39,7 +39,7 @@ export interface OpenedIndex {
 }
 
 /** Loads one index file; one that is damaged is told and left out. */
-async function loadIndexFile(
+export async function loadIndexFile(
   repository: Repository,
   name: FileName,
   signal: AbortSignal | undefined,

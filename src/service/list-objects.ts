@@ -1,12 +1,12 @@
 /** `list`: the ids of the objects of a repository. */
 
 import { toHex } from '../base/bytes.ts'
-import { isCairnError } from '../base/errors.ts'
 import type { FileKind } from '../storage/backend.ts'
 import { ReachableBlobs } from '../engine/stats/reachable-blobs.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import { BLOB_TYPE } from '../format/constants.ts'
 import type { IndexedPack } from '../format/index-file.ts'
+import { loadIndexFile } from '../repository/open-index.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { RepositoryAccess } from './access.ts'
 import { withBlobs } from './list-tree.ts'
@@ -53,20 +53,6 @@ export async function* eachIndexedPack(
       told.add(pack.name)
       yield pack
     }
-  }
-}
-
-async function loadIndexFile(
-  repository: Repository,
-  name: Parameters<Repository['loadIndexFile']>[0],
-  signal: AbortSignal,
-) {
-  try {
-    return await repository.loadIndexFile(name, signal)
-  } catch (error) {
-    if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-    repository.warn(`index ${name.slice(0, 8)} is damaged and left out`)
-    return undefined
   }
 }
 
