@@ -41,6 +41,8 @@ export interface Snapshot {
   readonly content: SnapshotContent | undefined
 }
 
+export type ReadableSnapshot = Snapshot & { readonly content: SnapshotContent }
+
 const SEALED_HEAD_BYTES = 64
 const NONCE = positionNonce(0, 0)
 

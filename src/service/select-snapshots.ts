@@ -11,9 +11,8 @@ import {
   resolveSnapshotReference,
   type SnapshotCandidate,
 } from '../engine/snapshot-reference.ts'
-import type { SnapshotContent } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
-import type { FilelessSnapshot, Snapshot } from '../repository/snapshots.ts'
+import type { FilelessSnapshot, ReadableSnapshot, Snapshot } from '../repository/snapshots.ts'
 import { nanosecondsOf } from '../repository/time.ts'
 
 /** A snapshot with what references and filters look at. */
@@ -65,8 +64,6 @@ export function chooseSnapshots<S extends FilelessSnapshot>(
     .filter((one) => (parsed.length === 0 ? matchesFilter(one, filter) : named.has(one)))
     .map(({ snapshot }) => snapshot)
 }
-
-export type ReadableSnapshot = Snapshot & { readonly content: SnapshotContent }
 
 function readable(snapshot: Snapshot): ReadableSnapshot {
   const { content } = snapshot

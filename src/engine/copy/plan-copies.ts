@@ -7,7 +7,7 @@ import type { SnapshotContent } from '../../format/snapshot.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
 import type { OpenedIndex } from '../../repository/open-index.ts'
 import type { Repository } from '../../repository/repository.ts'
-import type { Snapshot } from '../../repository/snapshots.ts'
+import type { ReadableSnapshot, Snapshot } from '../../repository/snapshots.ts'
 import type { RefusedEntry } from '../../repository/tree-reader.ts'
 import { PackInventory } from '../prune/pack-inventory.ts'
 import { UsedBlobs } from '../prune/used-blobs.ts'
@@ -87,8 +87,6 @@ export async function planCopies(
     await copier.close()
   }
 }
-
-type ReadableSnapshot = Snapshot & { readonly content: SnapshotContent }
 
 /** What the snapshots need, without those of which that cannot be told. */
 async function walk(
