@@ -154,27 +154,29 @@ export interface SeenState {
   readonly isSettled: IsSettled
 }
 
+export interface NewSnapshot {
+  readonly time: Time
+  readonly content: SnapshotContent
+  readonly partial: boolean
+}
+
 /**
- * Saves a snapshot; durable after the backend's `flush`. What it names as seen is there to stay: a
- * snapshot whose run may still take it back is not named.
- * It is read back: whoever is told of it, or removes another because of it, relies on its being
- * there.
+ * Names what its author had seen and what is there to stay: no snapshot whose run may still take it
+ * back.
  */
-export async function saveSnapshot(
+function envelopeOf(
   repository: Repository,
-  time: Time,
-  content: SnapshotContent,
+  { time, content, partial }: NewSnapshot,
   seen: SeenState,
-  options: { readonly partial?: boolean; readonly signal?: AbortSignal } = {},
-): Promise<Snapshot & { readonly byteCount: number }> {
-  const { keyring, box } = repository
+): SnapshotEnvelope {
+  const { keyring, sessionId } = repository
   const self = toHex(keyring.authorId)
   const settled = seen.snapshots.filter(seen.isSettled)
   const others = [...new Set(settled.map(({ author }) => author))].filter((a) => a !== self)
   const sequences = seen.snapshots
     .filter(({ author }) => author === self)
     .map(({ envelope }) => envelope.sequence)
-  const envelope: SnapshotEnvelope = {
+  return {
     sequence: 1 + sequences.reduce((highest, each) => Math.max(highest, each), 0),
     previous: headsOf(settled, self).map(({ id }) => id),
     time,
@@ -183,12 +185,27 @@ export async function saveSnapshot(
       headsOf(settled, author),
     ]),
     tombstones: seen.tombstones,
-    partial: options.partial ?? false,
+    partial,
     sealed: sealContent(repository, content),
-    sessionId: repository.sessionId,
+    sessionId,
     epoch: keyring.current.epoch,
     series: seriesOf(keyring, content.hostname, content.paths),
   }
+}
+
+/**
+ * Saves a snapshot; durable after the backend's `flush`. It is read back: whoever is told of it, or
+ * removes another because of it, relies on its being there.
+ */
+export async function saveSnapshot(
+  repository: Repository,
+  time: Time,
+  content: SnapshotContent,
+  seen: SeenState,
+  options: { readonly partial?: boolean; readonly signal?: AbortSignal } = {},
+): Promise<Snapshot & { readonly byteCount: number }> {
+  const partial = options.partial ?? false
+  const envelope = envelopeOf(repository, { time, content, partial }, seen)
   const body = encodeEnvelope(envelope)
   const saved = await repository.saveObject('snapshots', body, options.signal)
   if ((await repository.loadObject('snapshots', saved.name, options.signal)) === undefined) {
@@ -202,18 +219,12 @@ export async function saveSnapshot(
     name: saved.name,
     byteCount: saved.byteCount,
     timeNs: nanosecondsOf(time),
-    author: self,
+    author: toHex(repository.keyring.authorId),
     envelope,
     body,
-    aead: box.aead,
+    aead: repository.box.aead,
     content,
   }
-}
-
-export interface NewSnapshot {
-  readonly time: Time
-  readonly content: SnapshotContent
-  readonly partial: boolean
 }
 
 /**
