@@ -46,16 +46,8 @@ function stop(problem: string): CairnError {
   return new CairnError('CAIRN_CORRUPT', `${problem}; nothing was removed`)
 }
 
-/**
- * Tombstones, then snapshots (FORMAT.md 17): those that are not forgotten. `isSettled` must have been
- * made before: a partial snapshot is needed until one that no run can take back is in its place.
- * Throws CAIRN_CORRUPT in any doubt.
- */
-export async function loadNeeded(
-  context: PruneContext,
-  isSettled: IsSettled,
-): Promise<NeededSnapshots> {
-  const { repository, operation } = context
+/** Tombstones, then snapshots (FORMAT.md 17). Throws if any snapshot is damaged or withheld. */
+async function loadHistory({ repository, operation }: PruneContext) {
   const damaged: DamagedFile[] = []
   const onDamage = (file: DamagedFile) => {
     if (file.kind === 'snapshots') damaged.push(file)
@@ -69,16 +61,8 @@ export async function loadNeeded(
     )
   }
   const history = await repository.history({ ...operation, onDamage, onWithheld })
-  const ignored = new Set(replacedForGood(history, isSettled))
-  const all = [...history.snapshots, ...history.replaced]
-  const snapshots = all.filter((one) => !ignored.has(one))
   // Listed once more: what vanished from between the two listings was forgotten meanwhile.
   const tombstones = await repository.tombstones({ ...operation, onWithheld })
-  const forgotten = new Set(
-    tombstones.flatMap(({ tombstone }) =>
-      tombstone.forgotten.map(({ snapshot }) => snapshotIdOf(snapshot)),
-    ),
-  )
   const [bad] = damaged
   if (bad !== undefined) {
     throw stop(
@@ -86,7 +70,24 @@ export async function loadNeeded(
         'restore it from a copy of the repository, or move it out of the repository',
     )
   }
-  const bodies = tombstones.flatMap(({ tombstone }) => tombstone.forgotten.map(({ body }) => body))
+  return { history, tombstones: tombstones.map(({ tombstone }) => tombstone) }
+}
+
+/**
+ * Snapshots that are not forgotten. `isSettled` must have been made before: a partial snapshot is
+ * needed until one that no run can take back is in its place. Throws CAIRN_CORRUPT in any doubt.
+ */
+export async function loadNeeded(
+  context: PruneContext,
+  isSettled: IsSettled,
+): Promise<NeededSnapshots> {
+  const { history, tombstones } = await loadHistory(context)
+  const ignored = new Set(replacedForGood(history, isSettled))
+  const all = [...history.snapshots, ...history.replaced]
+  const snapshots = all.filter((one) => !ignored.has(one))
+  const gone = tombstones.flatMap((tombstone) => tombstone.forgotten)
+  const forgotten = new Set(gone.map(({ snapshot }) => snapshotIdOf(snapshot)))
+  const bodies = gone.map(({ body }) => body)
   const envelopes = [
     ...all.map(({ envelope }) => envelope),
     ...bodies.filter(({ length }) => length > 0).map((body) => decodeEnvelope(body)),
@@ -94,10 +95,7 @@ export async function loadNeeded(
   requireHistory(envelopes, new Set([...all.map(({ id }) => id), ...forgotten]))
   if (all.length === 0 && forgotten.size === 0) await requireEmpty(context)
   const replaces = (partial: Snapshot) =>
-    replacedSnapshots(
-      [...all, partial],
-      tombstones.map(({ tombstone }) => tombstone),
-    ).has(partial.id)
+    replacedSnapshots([...all, partial], tombstones).has(partial.id)
   const files = new Set(all.map(({ name }) => name))
   const { without } = context
   const listed = history.files
