@@ -3,59 +3,99 @@
  * backup stops before each of its calls, the prune before each of its own, and either goes on first. The
  * harder half takes the backup for dead, as of a machine that sleeps, so that only the order of writes and
  * listings protects it. Strides bound the time; `w % stride` sees to it that every call of each has its turn.
+ * Files, random numbers and so the calls of each are the same in every run.
  */
 
-import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { toHex } from '../../../src/base/bytes.ts'
 import { isCairnError } from '../../../src/base/errors.ts'
 import type { BackupReport } from '../../../src/engine/backup/backup-options.ts'
+import { idsOfSessions, listSessions } from '../../../src/repository/sessions.ts'
 import type { Backend } from '../../../src/storage/backend.ts'
+import type { Environment } from '../../../src/engine/environment.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
+import { memoizeKeys } from '../../simulation/memoized-keys.ts'
+import { SeededRandom } from '../../simulation/seeded-random.ts'
+import { SimFiles } from '../../simulation/sim-files.ts'
+import { type Fault, FaultyBackend } from '../../support/faulty-backend.ts'
 import { backUp, contentsOf, create } from '../../support/backup-harness.ts'
-import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { Client } from './interleave.ts'
 import {
   copyOf,
   forget,
   names,
   newProcess,
+  noise,
   openAgain,
-  plant,
   runPrune,
   take,
 } from './prune-harness.ts'
 
-const root = temporaryFolder('cairn-interleave-')
+/** Signatures of the same few keys are most of what a run here costs. */
+beforeAll(() => memoizeKeys())
+
+const ONE = '/one'
+const TWO = '/two'
+const NOW_NS = 1_795_219_200_000_000_000n
+const files = new SimFiles(() => NOW_NS)
+
 /** One snapshot that is forgotten, whose packs are still there, and one beside it. */
 let base: MemoryBackend
+/** The same before it was forgotten. */
+let unforgotten: MemoryBackend
+let goneId: string
 let expected: ReadonlyMap<string, string>
 let other: ReadonlyMap<string, string>
 
 beforeAll(async () => {
-  plant(join(root, 'one'), [1, 2], 2000)
-  plant(join(root, 'two'), [2, 3], 2000)
+  fill(ONE, [1, 2])
+  fill(TWO, [2, 3])
   base = new MemoryBackend()
-  await create(base)
-  const gone = await take(base, join(root, 'one'))
-  const stays = await take(base, join(root, 'two'))
+  await create(base, someone('creator'))
+  const gone = await take(base, ONE, someone('first'))
+  const stays = await take(base, TWO, someone('second'))
   expected = gone.contents
   other = stays.contents
-  await forget(await openAgain(base), [gone.id])
+  goneId = gone.id
+  unforgotten = copyOf(base)
+  await forget(await openAgain(base, someone('forgetter')), [goneId])
   await base.flush()
 })
 
+function fill(directory: string, seeds: readonly number[]): void {
+  for (const seed of seeds) {
+    files.writeFile(`${directory}/${seed % 2 === 0 ? 'even' : 'odd'}/file`, noise(2000, seed))
+  }
+}
+
+/** A process of which every run of a test has the like: time stands still for it. */
+function someone(who: string, alive = new Set<number>()): Environment {
+  const random = SeededRandom.of('interleaving', who)
+  const pid = random.between(1, 1_000_000)
+  alive.add(pid)
+  const environment = newProcess()
+  return {
+    ...environment,
+    clock: { ...environment.clock, wallNs: () => NOW_NS, monotonicMs: () => 0 },
+    process: { ...environment.process, pid, isAlive: (other) => alive.has(other) },
+    random,
+    source: files,
+  }
+}
+
 /** The backup of what was forgotten: everything it needs is in packs that a prune removes. */
-function writer(disk: MemoryBackend, alive: Set<number>): Client {
-  return new Client(disk).start(async (backend) => {
-    const environment = newProcess(alive)
+function writer(disk: MemoryBackend, alive: Set<number>, faults: readonly Fault[] = []): Client {
+  return new Client(disk).start(async (client) => {
+    const backend = faults.length === 0 ? client : new FaultyBackend(client, faults)
+    const environment = someone('writer', alive)
     const opening = openAgain(backend, environment)
-    return await backUp(backend, join(root, 'one'), { environment, opening })
+    return await backUp(backend, ONE, { environment, opening })
   })
 }
 
-function pruner(disk: MemoryBackend, alive: Set<number>): Client {
+function pruner(disk: MemoryBackend, alive: Set<number>, who = 'pruner'): Client {
   return new Client(disk).start(async (backend: Backend) => {
-    const environment = newProcess(alive)
+    const environment = someone(who, alive)
     return await runPrune(backend, {}, { environment })
   })
 }
@@ -69,7 +109,7 @@ async function expectWhole(disk: MemoryBackend, written: Client, schedule: strin
     return undefined
   })) as BackupReport | undefined
   for (const snapshot of snapshots) {
-    const found = await contentsOf(repository, snapshot, root)
+    const found = await contentsOf(repository, snapshot)
     const wanted = snapshot.id === report?.snapshotId ? expected : other
     for (const [path, content] of wanted)
       expect(found.get(path), `${schedule}: ${path}`).toBe(content)
@@ -151,6 +191,19 @@ async function callsOf(client: Client): Promise<string[]> {
   return calls
 }
 
+/** The prune's calls from its first intent to the last removal of that sweep. */
+function sweepOf(calls: readonly string[]): { readonly intent: number; readonly end: number } {
+  const intent = calls.lastIndexOf('save marks', calls.indexOf('remove packs'))
+  const end = Math.max(calls.indexOf('remove packs'), calls.indexOf('remove marks')) + 1
+  return { intent, end }
+}
+
+async function expectDoneOrConflict({ result }: Client, schedule: string): Promise<void> {
+  await result.catch((error: unknown) =>
+    expect(isCairnError(error, 'CAIRN_CONFLICT'), `${schedule}: ${String(error)}`).toBe(true),
+  )
+}
+
 /**
  * The narrowest place: the backup's looks before and after it saves its snapshot, and the prune's between
  * its intent and the last removal. Every schedule in which the turn goes over four times there.
@@ -159,38 +212,73 @@ test('C2: a backup at its last looks, a prune at its own, and back', async () =>
   const writes = await callsOf(writer(copyOf(base), new Set()))
   const prunes = await callsOf(pruner(copyOf(base), new Set()))
   const saved = writes.indexOf('save snapshots')
-  const intent = prunes.lastIndexOf('save marks', prunes.indexOf('remove packs'))
-  const removed = prunes.indexOf('remove marks')
-  const around = [...writes.slice(saved - 2, saved), ...writes.slice(saved + 1, saved + 3)]
-  expect(around.sort()).toEqual(['list marks', 'list marks', 'list packs', 'list packs'])
-  expect(intent).toBeLessThan(removed - 5)
+  const { intent, end } = sweepOf(prunes)
   for (let before = saved - 2; before <= saved; before++) {
-    for (let p = intent; p <= removed; p++) {
+    for (let p = intent; p <= end; p++) {
       for (let w = 1; before + w <= saved + 4; w++) {
         const schedule = `backup ${before}, prune ${p}, backup ${w}`
         const disk = copyOf(base)
         const written = writer(disk, new Set())
         const pruned = pruner(disk, new Set())
         await written.take(before)
+        expect(await written.next(), schedule).toBe(writes[before])
         await pruned.take(p)
         await written.take(w)
         await pruned.turnsUntilDone()
         await written.turnsUntilDone()
-        await pruned.result.catch((error: unknown) =>
-          expect(isCairnError(error, 'CAIRN_CONFLICT'), `${schedule}: ${String(error)}`).toBe(true),
-        )
+        await expectDoneOrConflict(pruned, schedule)
         await expectWhole(disk, written, schedule)
       }
     }
   }
+  // These schedules are all that there are.
+  const around = [...writes.slice(saved - 2, saved), ...writes.slice(saved + 1, saved + 3)]
+  expect(around).toEqual(['list marks', 'list packs', 'list marks', 'list packs'])
+  expect(intent).toBeLessThan(end - 6)
+})
+
+test('C2: a snapshot whose run could not look again is not taken for a confirmed one', async () => {
+  const writes = await callsOf(writer(copyOf(base), new Set()))
+  const saved = writes.indexOf('save snapshots')
+  const looks = writes.slice(0, saved).filter((call) => call === 'list marks').length
+  const fault: Fault = { verb: 'list', kind: 'marks', nth: looks }
+  const { intent, end } = sweepOf(await callsOf(pruner(copyOf(base), new Set())))
+  let broken = 0
+  for (let p = intent; p <= end; p++) {
+    const schedule = `prune ${p}`
+    const disk = copyOf(base)
+    const written = writer(disk, new Set(), [fault])
+    const pruned = pruner(disk, new Set())
+    await written.take(saved)
+    await pruned.take(p)
+    await written.turnsUntilDone()
+    await pruned.turnsUntilDone()
+    await expect(written.result, schedule).rejects.toMatchObject({ code: 'CAIRN_STORAGE_DOWN' })
+    await expectDoneOrConflict(pruned, schedule)
+    const repository = await openAgain(disk)
+    const open = idsOfSessions(await listSessions(repository))
+    for (const snapshot of await repository.snapshots()) {
+      if (
+        await contentsOf(repository, snapshot).then(
+          () => true,
+          () => false,
+        )
+      )
+        continue
+      broken++
+      expect(open, schedule).toContain(toHex(snapshot.envelope.sessionId))
+    }
+  }
+  expect(broken).toBeGreaterThan(0)
 })
 
 /** Each blob of the snapshots twice, in packs of their own. */
-async function doubled(): Promise<MemoryBackend> {
-  const disk = copyOf(base)
+async function doubled(start: MemoryBackend): Promise<MemoryBackend> {
+  const disk = copyOf(start)
   const hidden = [...disk.files].filter(([path]) => /^(?:index|packs)\//.test(path))
   for (const [path] of hidden) disk.files.delete(path)
-  await take(disk, join(root, 'two'))
+  // Its random numbers decide the names of packs, and so which of two copies a prune keeps.
+  await take(disk, TWO, someone('third-0'))
   for (const [path, bytes] of hidden) disk.files.set(path, bytes)
   await disk.flush()
   return disk
@@ -199,7 +287,7 @@ async function doubled(): Promise<MemoryBackend> {
 test.each([true, false])(
   'C3: two prunes never remove both copies of a blob (they know of each other: %s)',
   async (isKnown) => {
-    const twice = await doubled()
+    const twice = await doubled(base)
     const turns = await (async () => {
       const client = pruner(copyOf(twice), new Set())
       await client.turnsUntilDone()
@@ -212,7 +300,7 @@ test.each([true, false])(
         const disk = copyOf(twice)
         const alive = new Set<number>()
         const first = pruner(disk, alive)
-        const second = pruner(disk, isKnown ? alive : new Set())
+        const second = pruner(disk, isKnown ? alive : new Set(), 'other pruner')
         await first.take(a)
         await second.take(b)
         await first.turnsUntilDone()
@@ -226,7 +314,7 @@ test.each([true, false])(
         }
         const repository = await openAgain(disk)
         for (const snapshot of await repository.snapshots()) {
-          const found = await contentsOf(repository, snapshot, root)
+          const found = await contentsOf(repository, snapshot)
           for (const [path, content] of other) expect(found.get(path), schedule).toBe(content)
         }
         if ((a * 7 + b) % 29 === 0) await expectConverged(disk)
@@ -234,3 +322,47 @@ test.each([true, false])(
     }
   },
 )
+
+/**
+ * Two prunes that plan at different times keep different copies, since what is needed has changed. The
+ * first has its plan; the second decides what it removes; then the first looks again, and both go on.
+ */
+test('C3: of two prunes at their last looks, each with another copy in mind, none takes the last', async () => {
+  const twice = await doubled(unforgotten)
+  const firsts = await callsOf(pruner(copyOf(twice), new Set()))
+  const fewer = copyOf(twice)
+  await forget(await openAgain(fewer, someone('forgetter')), [goneId])
+  const keptBy = async (start: MemoryBackend) => {
+    const disk = copyOf(start)
+    await pruner(disk, new Set()).turnsUntilDone()
+    return names(start, 'packs').filter((name) => names(disk, 'packs').includes(name))
+  }
+  const kept = { first: await keptBy(twice), second: await keptBy(fewer) }
+  // Each keeps what the other removes.
+  expect(kept.first.filter((name) => !kept.second.includes(name))).toHaveLength(1)
+  expect(kept.second.filter((name) => !kept.first.includes(name))).toHaveLength(1)
+  const seconds = await callsOf(pruner(copyOf(fewer), new Set(), 'other pruner'))
+  const plan = firsts.indexOf('save marks')
+  const end = firsts.lastIndexOf('remove packs') + 1
+  const second = sweepOf(seconds)
+  for (let b = second.intent; b <= second.end; b++) {
+    for (let a = plan + 1; a <= end; a++) {
+      const schedule = `prune ${plan}, forget, other prune ${b}, prune ${a}`
+      const disk = copyOf(twice)
+      const one = pruner(disk, new Set())
+      await one.take(plan)
+      await forget(await openAgain(disk, someone('forgetter')), [goneId])
+      const another = pruner(disk, new Set(), 'other pruner')
+      await another.take(b)
+      await one.take(a - plan)
+      await another.turnsUntilDone()
+      await one.turnsUntilDone()
+      for (const client of [one, another]) await expectDoneOrConflict(client, schedule)
+      const repository = await openAgain(disk)
+      for (const snapshot of await repository.snapshots()) {
+        const found = await contentsOf(repository, snapshot)
+        for (const [path, content] of other) expect(found.get(path), schedule).toBe(content)
+      }
+    }
+  }
+})
