@@ -152,6 +152,8 @@ export interface SeenState {
   readonly snapshots: readonly Snapshot[]
   readonly tombstones: readonly Uint8Array[]
   readonly isSettled: IsSettled
+  /** How many numbers in the author's sequence snapshots may have that this run has not seen. */
+  readonly skipped?: number
 }
 
 export interface NewSnapshot {
@@ -177,7 +179,8 @@ function envelopeOf(
     .filter(({ author }) => author === self)
     .map(({ envelope }) => envelope.sequence)
   return {
-    sequence: 1 + sequences.reduce((highest, each) => Math.max(highest, each), 0),
+    sequence:
+      1 + (seen.skipped ?? 0) + sequences.reduce((highest, each) => Math.max(highest, each), 0),
     previous: headsOf(settled, self).map(({ id }) => id),
     time,
     heads: others.map((author) => [

@@ -11,8 +11,14 @@ import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { discardIndexMirror, isIndexDamage } from '../../repository/open-index.ts'
-import { BEAT_PERIOD_MS, listSessions, Session } from '../../repository/sessions.ts'
-import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
+import {
+  BEAT_PERIOD_MS,
+  listSessions,
+  listSettling,
+  type SeenSession,
+  Session,
+} from '../../repository/sessions.ts'
+import { replacedForGood } from '../../repository/partial-snapshots.ts'
 import { saveSnapshot, type SeenState, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
 import { checkRepository } from '../check/check.ts'
@@ -276,11 +282,7 @@ class BackupRun {
     this.#isConfirmed = true
     pass.commitCache()
     await this.#checkpoints?.removeReplaced(saved)
-    const replaced = replacedSnapshots([...known.snapshots, saved], [])
-    await this.#resolveDeadSessions(
-      repository,
-      seen.snapshots.filter(({ id }) => !replaced.has(id)),
-    )
+    await this.#resolveDeadSessions(repository)
     if (this.#beatFailure !== undefined) {
       this.#options.listener.onNotice?.('the session could not be kept alive for a while')
     }
@@ -291,24 +293,24 @@ class BackupRun {
    * What runs of this author left that were killed: sessions without a snapshot are removed, a
    * snapshot that was not confirmed is resolved (FORMAT.md 18).
    */
-  async #resolveDeadSessions(
-    repository: Repository,
-    snapshots: readonly Snapshot[],
-  ): Promise<void> {
+  async #resolveDeadSessions(repository: Repository): Promise<void> {
+    const { signal } = this.#options
     const self = toHex(repository.keyring.authorId)
-    const partialOf = new Map(
-      snapshots.map(({ envelope }) => [toHex(envelope.sessionId), envelope.partial]),
-    )
+    const isLeft = ({ author, isAlive }: SeenSession) => author === self && !isAlive
+    if (!(await listSessions(repository, signal)).some(isLeft)) return
+    // Sessions first: of one that is dead by then, no snapshot can come later.
+    const { sessions, isSettled } = await listSettling(repository, signal)
+    const history = await repository.history({ signal })
+    const replaced = new Set(replacedForGood(history, isSettled))
+    const kept = [...history.snapshots, ...history.replaced].filter((one) => !replaced.has(one))
     let isUnconfirmed = false
-    for (const session of await listSessions(repository, this.#options.signal)) {
-      if (session.author !== self || session.isAlive) continue
-      const isPartial = partialOf.get(toHex(session.beat.sessionId))
-      if (isPartial === false) isUnconfirmed = true
+    for (const { beat, files } of sessions.filter(isLeft)) {
+      const id = toHex(beat.sessionId)
+      const own = kept.filter(({ envelope }) => toHex(envelope.sessionId) === id)
       // A partial snapshot is left as it is: the next complete one of its series replaces it.
-      if (isPartial === undefined) {
-        for (const name of session.files)
-          await repository.backend.remove({ kind: 'sessions', name })
-      }
+      if (own.some(({ envelope }) => !envelope.partial)) isUnconfirmed = true
+      if (own.length > 0) continue
+      for (const name of files) await repository.backend.remove({ kind: 'sessions', name })
     }
     if (isUnconfirmed && repository.keyring.role !== 'writer') await this.#confirm(repository)
   }

@@ -39,10 +39,12 @@ export class Checkpoints {
   readonly #source: CheckpointSource
   #running: Promise<void> | undefined
   #isStoring = false
-  /** Every one that this run wrote. */
+  /** Every one that this run wrote and looked at again. */
   readonly #written: Snapshot[] = []
-  /** Whether a snapshot was written and not looked at again: its session must not say goodbye. */
-  isUnconfirmed = false
+  /** Those that it could not look at again, or not take back. */
+  #unconfirmed: Snapshot[] = []
+  /** Saves that have failed since: what they wrote may be there all the same, or come later. */
+  #failedSaves = 0
 
   constructor(source: CheckpointSource) {
     this.#source = source
@@ -53,10 +55,16 @@ export class Checkpoints {
     return this.#written.at(-1)
   }
 
+  /** Whether a snapshot was written and not looked at again: its session must not say goodbye. */
+  get isUnconfirmed(): boolean {
+    return this.#unconfirmed.length > 0 || this.#failedSaves > 0
+  }
+
   /** What a snapshot that is written now has to know of: it comes after the run's own checkpoints. */
   get seen(): SeenState {
     const { seen } = this.#source
-    return { ...seen, snapshots: [...seen.snapshots, ...this.#written] }
+    const snapshots = [...seen.snapshots, ...this.#written, ...this.#unconfirmed]
+    return { ...seen, snapshots, skipped: this.#failedSaves }
   }
 
   /** Makes one, or joins the one being made. Never rejects. */
@@ -94,21 +102,35 @@ export class Checkpoints {
     })
     if (result === undefined || (await this.#source.isLost(result))) return
     const content = this.#source.contentOf(result)
-    this.isUnconfirmed = true
-    const saved = await saveSnapshot(repository, time, content, this.seen, {
-      partial: true,
-      signal,
-    })
+    const saved = await this.#save(time, content)
+    const open = this.#unconfirmed
+    this.#unconfirmed = [...open, saved]
     await repository.backend.flush({ signal })
     if (await this.#source.isLost(result)) {
       await repository.backend.remove({ kind: 'snapshots', name: saved.name })
-      this.isUnconfirmed = false
+      this.#unconfirmed = open
       return
     }
-    this.isUnconfirmed = false
     const before = this.last
     this.#written.push(saved)
-    if (before !== undefined) await this.#remove([before])
+    this.#standsForAll()
+    await this.#remove(before === undefined ? open : [...open, before])
+  }
+
+  /** A snapshot that was looked at has taken the place of all before it. */
+  #standsForAll(): void {
+    this.#unconfirmed = []
+    this.#failedSaves = 0
+  }
+
+  async #save(time: Time, content: SnapshotContent): Promise<Snapshot> {
+    const { repository, signal } = this.#source
+    try {
+      return await saveSnapshot(repository, time, content, this.seen, { partial: true, signal })
+    } catch (error) {
+      this.#failedSaves++
+      throw error
+    }
   }
 
   /**
@@ -118,6 +140,7 @@ export class Checkpoints {
   async removeReplaced(complete: Snapshot): Promise<void> {
     const known = this.seen.snapshots
     const replaced = replacedSnapshots([...known, complete], [])
+    this.#standsForAll()
     await this.#remove(known.filter(({ id }) => replaced.has(id)))
   }
 

@@ -142,6 +142,36 @@ describe('a checkpoint', () => {
     expect(await checkFinds(disk)).toBe(0)
   })
 
+  test.each([
+    // The third listing of marks is the first after a snapshot was written.
+    { verb: 'list', kind: 'marks', nth: 2 },
+    { verb: 'save', kind: 'snapshots', nth: 0, effect: 'after' },
+  ] as const)(
+    'that may lack something ($verb fails) leaves the run open until another stands for it',
+    async (fault) => {
+      const alone = await newDisk()
+      const stopped = stopAtSnapshot(alone, 1)
+      stopped.inject(fault)
+      await expect(backUpTicking(stopped)).rejects.toThrow('cannot reach the storage')
+      expect((await snapshotsOf(alone)).snapshots).toHaveLength(1)
+      expect(await alone.list('sessions')).toHaveLength(1)
+
+      const followed = await newDisk()
+      const times = Number.POSITIVE_INFINITY
+      // Packs are listed at the beginning, before the first, and before and after the second.
+      const later = new FaultyBackend(followed, [
+        fault,
+        { verb: 'list', kind: 'packs', nth: 4, times },
+        { verb: 'remove', kind: 'snapshots', times },
+      ])
+      await expect(backUpTicking(later)).rejects.toMatchObject({ code: 'CAIRN_STORAGE_DOWN' })
+      expect(await followed.list('snapshots')).toHaveLength(2)
+      const { snapshots } = await snapshotsOf(followed)
+      expect(snapshots.map(({ envelope }) => envelope.sequence)).toEqual([2])
+      expect(await followed.list('sessions')).toEqual([])
+    },
+  )
+
   test('of a run that ended is replaced by the next complete snapshot of its series', async () => {
     const disk = await interrupted()
     const [partial] = (await snapshotsOf(disk)).snapshots

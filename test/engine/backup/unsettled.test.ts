@@ -36,21 +36,26 @@ function always(verb: Fault['verb'], kind: FileKind, nth = 0): Fault {
   return { verb, kind, nth, times: Number.POSITIVE_INFINITY, error }
 }
 
-async function run(backend: Backend, faults: readonly Fault[], isSlow = false) {
+async function run(
+  backend: Backend,
+  faults: readonly Fault[],
+  { isSlow = false, path = source } = {},
+) {
   const { pid, ...environment } = newProcess(alive)
   const slow = isSlow
     ? { ...tickingEnvironment(CHECKPOINT_PERIOD_MS), process: environment.process }
     : environment
   const faulty = new FaultyBackend(backend, faults)
   const opening = openAgain(faulty, slow)
-  const report = await backUp(faulty, source, { environment: slow, opening })
+  const report = await backUp(faulty, path, { environment: slow, opening })
   if (report.snapshotId === undefined) throw new Error('no snapshot')
   return { pid, id: report.snapshotId }
 }
 
 /** A run that has stored its snapshot and not yet said that it is complete. */
-async function unsettledRun(backend: Backend) {
-  return await run(backend, [always('remove', 'sessions'), always('remove', 'snapshots')])
+async function unsettledRun(backend: Backend, path = source) {
+  const faults = [always('remove', 'sessions'), always('remove', 'snapshots')]
+  return await run(backend, faults, { path })
 }
 
 async function snapshotsOf(backend: Backend): Promise<Snapshot[]> {
@@ -105,7 +110,9 @@ test('no snapshot names it, so that it can go without being missed', async () =>
 test('what it replaces is kept until it is settled', async () => {
   const disk = new MemoryBackend()
   await create(disk)
-  await expect(run(disk, [always('save', 'snapshots', 1)], true)).rejects.toThrow(/not now/)
+  await expect(run(disk, [always('save', 'snapshots', 1)], { isSlow: true })).rejects.toThrow(
+    /not now/,
+  )
   const [partial] = await snapshotsOf(disk)
   if (partial === undefined) throw new Error('no partial snapshot')
   expect(partial.envelope.partial).toBe(true)
@@ -133,7 +140,9 @@ test('what it replaces is kept until it is settled', async () => {
 test('a partial snapshot is not counted, and not missed when it is gone', async () => {
   const disk = new MemoryBackend()
   await create(disk)
-  await expect(run(disk, [always('save', 'snapshots', 1)], true)).rejects.toThrow(/not now/)
+  await expect(run(disk, [always('save', 'snapshots', 1)], { isSlow: true })).rejects.toThrow(
+    /not now/,
+  )
   const repository = await openAgain(disk)
   expect(await readHead(repository)).toMatchObject({ snapshotCount: 0, missing: [] })
   const history = seenHistory(await repository.history())
@@ -144,3 +153,40 @@ test('a partial snapshot is not counted, and not missed when it is gone', async 
   const after = seenHistory(await repository.history())
   expect(findLosses(repository, after, memory)).toEqual([])
 })
+
+test.each(['whole', 'broken'] as const)(
+  'of a run that dies while another is at work the snapshot, which is %s, is not just believed',
+  async (how) => {
+    const other = join(root, how)
+    plant(other, [1000, 1001, 1002])
+    const disk = new MemoryBackend()
+    await create(disk)
+    await run(disk, [])
+    let left = ''
+    const save = disk.save.bind(disk)
+    // The one at work has listed the snapshots long ago.
+    disk.save = async (file, bytes, options) => {
+      if (file.kind === 'snapshots') {
+        disk.save = save
+        const known = new Set(names(disk, 'packs'))
+        const { pid, id } = await unsettledRun(disk, other)
+        alive.delete(pid)
+        left = id
+        if (how === 'broken') {
+          // A prune removes them that had not seen the snapshot.
+          for (const name of names(disk, 'packs')) {
+            if (!known.has(name)) disk.files.delete(`packs/${name}`)
+          }
+        }
+      }
+      await save(file, bytes, options)
+    }
+    const { id } = await run(disk, [])
+    expect((await snapshotsOf(disk)).map((one) => one.id).sort()).toEqual(
+      expect.arrayContaining([id, left]),
+    )
+    expect(names(disk, 'sessions')).toHaveLength(how === 'whole' ? 0 : 1)
+    // It is in nobody's way.
+    await runPrune(disk)
+  },
+)
