@@ -12,6 +12,13 @@ const FLUSHED_SNAPSHOT =
   '    await repository.backend.flush()\n' +
   '    if ((await this.#lost(repository, result)) !== undefined) {'
 const INTERLEAVING = { file: 'test/engine/prune/interleaving.test.ts' }
+const PRUNE_TEST = 'test/engine/prune/prune.test.ts'
+const CLOCKS = 'test/engine/prune/clocks.test.ts'
+const UNSETTLED = 'test/engine/backup/unsettled.test.ts'
+const LOCAL_FAULTS = 'test/storage/local/local-faults.test.ts'
+const LOCAL_CRASH = 'test/storage/local/local-crash.test.ts'
+const CHANGE_KEYS = 'test/repository/change-keys.test.ts'
+const PLANTED = 'test/source/node-target-planted.test.ts'
 const RACES = { file: 'test/engine/prune/races.test.ts' }
 
 /** Each `find` is in its file exactly once (mutants.test.ts). */
@@ -19,7 +26,7 @@ export const MUTANTS = [
   {
     name: 'backup-no-final-look',
     why: 'a backup does not look again at marks and packs once its snapshot is written',
-    tests: { ...INTERLEAVING, name: 'last looks' },
+    tests: { ...INTERLEAVING, name: 'a backup at its last looks' },
     edits: [
       {
         file: BACKUP,
@@ -31,19 +38,19 @@ export const MUTANTS = [
   {
     name: 'backup-no-final-marks',
     why: 'the last look of a backup does not list marks',
-    tests: { ...INTERLEAVING, name: 'last looks' },
+    tests: { ...INTERLEAVING, name: 'a backup at its last looks' },
     edits: [{ file: LOST, find: LOST_PACKS, replace: 'names.filter((name) => missing.has(name))' }],
   },
   {
     name: 'backup-no-final-packs',
     why: 'the last look of a backup does not list packs',
-    tests: { ...INTERLEAVING, name: 'last looks' },
+    tests: { ...INTERLEAVING, name: 'a backup at its last looks' },
     edits: [{ file: LOST, find: LOST_PACKS, replace: 'names.filter((name) => doomed.has(name))' }],
   },
   {
     name: 'backup-final-look-swapped',
     why: 'the last look of a backup lists packs before marks',
-    tests: { ...INTERLEAVING, name: 'last looks' },
+    tests: { ...INTERLEAVING, name: 'a backup at its last looks' },
     edits: [
       {
         file: LOST,
@@ -62,7 +69,8 @@ export const MUTANTS = [
   {
     name: 'retaken-snapshot-stays',
     why: 'a snapshot that lacks something is not taken back',
-    tests: { ...INTERLEAVING, name: 'last looks' },
+    // Where files can be read again, the next pass stores again what it lacks.
+    tests: { file: 'test/engine/backup/prune-race.test.ts', name: 'a stream' },
     edits: [
       {
         file: BACKUP,
@@ -74,7 +82,7 @@ export const MUTANTS = [
   {
     name: 'session-ends-unconfirmed',
     why: 'a run that could not look again at its snapshot ends as if it had',
-    profiles: ['cloud', 'local'],
+    tests: { ...INTERLEAVING, name: 'could not look again' },
     edits: [{ file: BACKUP, find: 'if (!dryRun && isOver) await', replace: 'if (!dryRun) await' }],
   },
   {
@@ -138,9 +146,11 @@ export const MUTANTS = [
     edits: [{ file: BACKUP, find: FLUSHED_SNAPSHOT, replace: FLUSHED_SNAPSHOT.split('\n')[1] }],
   },
   {
-    name: 'index-before-packs-durable',
-    why: 'an index file is durable before the packs that it names',
-    profiles: ['local'],
+    // An index file that is durable before its packs is harmless alone: an entry counts only with a
+    // listed pack (listed-packs-not-asked). A snapshot is not.
+    name: 'snapshot-before-packs-durable',
+    why: 'a snapshot is written before the packs that it needs are durable',
+    tests: { file: 'test/engine/backup/crash.test.ts', name: 'torn the call A1 A2' },
     edits: [
       {
         file: 'src/repository/pack-store.ts',
@@ -154,7 +164,6 @@ export const MUTANTS = [
           '    await repository.backend.flush(operation)\n',
         replace: "    const { name } = await repository.saveObject('index', body, signal)\n",
       },
-      { file: BACKUP, find: FLUSHED_SNAPSHOT, replace: FLUSHED_SNAPSHOT.split('\n')[1] },
     ],
   },
   {
@@ -204,7 +213,7 @@ export const MUTANTS = [
   {
     name: 'sweep-beside-sessions',
     why: 'a sweeper does not look for runs that began before its intent was there',
-    profiles: ['calm', 'cloud'],
+    tests: { ...INTERLEAVING, name: 'has its plan before it begins' },
     edits: [
       {
         file: SWEEP,
@@ -240,7 +249,7 @@ export const MUTANTS = [
   {
     name: 'prune-intent-withdrawn',
     why: 'an intent is removed before the packs that it names',
-    profiles: ['race', 'cloud'],
+    tests: { ...INTERLEAVING, name: 'a backup at its last looks' },
     edits: [
       {
         file: SWEEP,
@@ -339,6 +348,374 @@ export const MUTANTS = [
         file: 'src/crypto/key-hierarchy.ts',
         find: 'concat(entropy.hedge, numbers, entropy.sessionId, entropy.content)',
         replace: 'concat(entropy.hedge, numbers.subarray(20))',
+      },
+    ],
+  },
+  // Listings and their order
+  {
+    name: 'sweep-lists-packs-before-marks',
+    why: 'a sweeper takes a copy for one that stays which another has removed meanwhile',
+    tests: { ...INTERLEAVING, name: 'of two prunes at' },
+    edits: [
+      {
+        file: SWEEP,
+        find: '  const marks = await listMarks(repository, operation.signal)\n',
+        replace:
+          '  const packsBefore = await repository.listPacks(operation.signal)\n' +
+          '  Object.assign(repository, { listPacks: async () => packsBefore })\n' +
+          '  const marks = await listMarks(repository, operation.signal)\n',
+      },
+    ],
+  },
+  {
+    name: 'snapshots-before-tombstones',
+    why: 'snapshots are listed before tombstones, so that of one that is replaced neither counts',
+    tests: { ...INTERLEAVING, name: 'takes the place of another' },
+    edits: [
+      {
+        file: 'src/repository/repository.ts',
+        find: '    const tombstones = await this.tombstones(options)\n',
+        replace:
+          "    const objects = await this.loadObjects('snapshots', options)\n" +
+          '    const tombstones = await this.tombstones(options)\n',
+      },
+      {
+        file: 'src/repository/repository.ts',
+        find: "for (const object of await this.loadObjects('snapshots', options)) {",
+        replace: 'for (const object of objects) {',
+      },
+    ],
+  },
+  {
+    name: 'tombstone-before-replacement',
+    why: '`tag` forgets the old snapshot before the new one is written',
+    tests: { file: 'test/engine/replace-snapshots.test.ts', name: 'a power cut' },
+    edits: [
+      {
+        file: 'src/engine/replace-snapshots.ts',
+        find: '  const saved = await saveSnapshots(',
+        replace:
+          '  if (!keepOld) {\n' +
+          '    const olds = replacements.map(({ old }) => ({ snapshot: old }))\n' +
+          '    await forgetSnapshots(repository, olds, operation)\n' +
+          '  }\n' +
+          '  const saved = await saveSnapshots(',
+      },
+      {
+        file: 'src/engine/replace-snapshots.ts',
+        find: 'done.find(({ old }) => forgotten.has(old.id))',
+        replace: 'done.find(({ old }) => keepOld && forgotten.has(old.id))',
+      },
+    ],
+  },
+  // Intents, marks and two pruners
+  {
+    name: 'intent-not-finished',
+    why: 'what an intent names that somebody left stays where it is, for whoever wrote it to remove',
+    tests: { file: PRUNE_TEST, name: 'an intent that somebody left' },
+    edits: [
+      {
+        file: 'src/engine/prune/plan.ts',
+        find: '      doomed: doomedBy(marks),\n',
+        replace: '      doomed: doomedBy(marks.slice(marks.length)),\n',
+      },
+    ],
+  },
+  {
+    name: 'pruners-do-not-meet',
+    why: 'a prune goes on although another one is alive',
+    tests: { file: PRUNE_TEST, name: 'C3' },
+    edits: [
+      {
+        file: 'src/engine/prune/prune-view.ts',
+        find: '  if (other === undefined) return\n',
+        replace: "  if (other === undefined || other.author !== '') return\n",
+      },
+    ],
+  },
+  {
+    name: 'marks-of-others-not-seen',
+    why: 'a sweeper does not look for intents that came after its plan',
+    tests: { ...INTERLEAVING, name: 'of two prunes at' },
+    edits: [
+      {
+        file: SWEEP,
+        find: '  const marks = await listMarks(repository, operation.signal)\n',
+        replace: '  const marks = view.marks\n',
+      },
+    ],
+  },
+  // When packs go at once, and which sessions are alive
+  {
+    name: 'grace-period-ignored',
+    why: 'what was marked is removed by the next prune, whenever it comes',
+    tests: { file: PRUNE_TEST, name: 'after the grace period' },
+    edits: [
+      {
+        file: 'src/engine/prune/plan.ts',
+        find: 'markAgeNs(repository, stored) >= BigInt(settings.graceMs) * NS_PER_MS &&',
+        replace: 'markAgeNs(repository, stored) >= BigInt(settings.graceMs) * 0n &&',
+      },
+    ],
+  },
+  {
+    name: 'mark-age-by-own-clock-alone',
+    why: 'a mark from the future counts as old as it is far ahead',
+    tests: { file: CLOCKS, name: 'does not ripen early' },
+    edits: [
+      {
+        file: 'src/repository/marks.ts',
+        find: 'return age > 0n ? age : 0n',
+        replace: 'return age > 0n ? age : -age',
+      },
+    ],
+  },
+  {
+    name: 'future-beat-is-dead',
+    why: 'a session whose clock is ahead counts as dead',
+    tests: { file: CLOCKS, name: 'in the future is alive' },
+    edits: [
+      {
+        file: 'src/repository/sessions.ts',
+        find: 'return clock.wallNs() - nanosecondsOf(beat.time) < ALIVE_NS',
+        replace:
+          'const age = clock.wallNs() - nanosecondsOf(beat.time)\n' +
+          '  return age < ALIVE_NS && age > -1_000_000_000n',
+      },
+    ],
+  },
+  {
+    name: 'process-elsewhere-looked-for-here',
+    why: 'a session of another machine counts as dead because no process here has its number',
+    tests: { file: 'test/engine/unlock.test.ts', name: 'certainly dead' },
+    edits: [
+      {
+        file: 'src/repository/sessions.ts',
+        find:
+          "process.bootId !== '' && beat.bootId === process.bootId && " +
+          'beat.hostname === process.hostname',
+        replace: "process.bootId !== '' && beat.bootId === process.bootId",
+      },
+    ],
+  },
+  // What was not confirmed
+  {
+    name: 'prune-ends-dead-sessions',
+    why: 'a prune removes the sessions of dead backups, so that what they left counts as confirmed',
+    profiles: ['cloud', 'local'],
+    edits: [
+      {
+        file: 'src/engine/prune/prune.ts',
+        find: 'if (isAlive || beat.role !== SESSION_ROLE.pruner) continue',
+        replace: 'if (isAlive || beat.role > SESSION_ROLE.pruner) continue',
+      },
+    ],
+  },
+  {
+    name: 'dead-sessions-listed-last',
+    why: 'a dead session is judged by snapshots that were listed before it died',
+    tests: { file: UNSETTLED, name: 'is not just believed' },
+    edits: [
+      {
+        file: BACKUP,
+        find: 'await this.#resolveDeadSessions(repository)',
+        replace: 'await this.#resolveDeadSessions(repository, seen.snapshots)',
+      },
+      {
+        file: BACKUP,
+        find: 'async #resolveDeadSessions(repository: Repository): Promise<void> {',
+        replace:
+          'async #resolveDeadSessions(\n' +
+          '    repository: Repository,\n' +
+          '    seen: readonly Snapshot[],\n' +
+          '  ): Promise<void> {',
+      },
+      {
+        file: BACKUP,
+        find: 'const kept = [...history.snapshots, ...history.replaced].filter(',
+        replace: 'const kept = seen.filter(',
+      },
+    ],
+  },
+  {
+    name: 'checkpoint-left-open',
+    why: 'a checkpoint that could not be looked at again is forgotten when the run ends',
+    tests: { file: 'test/engine/backup/checkpoint.test.ts', name: 'may lack something' },
+    edits: [
+      {
+        file: 'src/engine/backup/checkpoints.ts',
+        find: 'return this.#unconfirmed.length > 0 || this.#failedSaves > 0',
+        replace: 'return this.#unconfirmed.length < 0',
+      },
+    ],
+  },
+  {
+    name: 'unlock-ends-unconfirmed',
+    why: '`unlock` removes the session of a snapshot that was not confirmed',
+    tests: { file: 'test/engine/unlock.test.ts', name: 'an unconfirmed snapshot' },
+    edits: [
+      {
+        file: 'src/engine/unlock.ts',
+        find: 'if (withSnapshot.has(toHex(session.beat.sessionId))) {',
+        replace: 'if (withSnapshot.has(toHex(session.beat.sessionId)) && session.isAlive) {',
+      },
+    ],
+  },
+  // Tombstones
+  {
+    name: 'tombstone-without-body',
+    why: 'a tombstone keeps nothing of what it forgets',
+    tests: {
+      file: 'test/engine/replace-snapshots.test.ts',
+      name: 'brings back what was forgotten',
+    },
+    edits: [
+      {
+        file: 'src/repository/tombstones.ts',
+        find: '    body: snapshot.body,\n',
+        replace: '    body: snapshot.body.slice(snapshot.body.length),\n',
+      },
+    ],
+  },
+  {
+    name: 'merged-tombstones-go-first',
+    why: 'tombstones are removed before the one that takes their place is durable',
+    tests: { file: 'test/repository/tombstones.test.ts', name: 'one tombstone of many' },
+    edits: [
+      {
+        file: 'src/repository/tombstones.ts',
+        find:
+          '  await saveTombstones(repository, items, names, signal)\n' +
+          '  for (const { name } of small) {\n' +
+          "    await repository.backend.remove({ kind: 'retired', name }, operation(signal))\n" +
+          '  }\n',
+        replace:
+          '  for (const { name } of small) {\n' +
+          "    await repository.backend.remove({ kind: 'retired', name }, operation(signal))\n" +
+          '  }\n' +
+          '  await saveTombstones(repository, items, names, signal)\n',
+      },
+    ],
+  },
+  // A full disk
+  {
+    name: 'prune-repacks-first',
+    why: 'a prune needs space before it frees any',
+    tests: { file: 'test/engine/prune/crash.test.ts', name: 'F38' },
+    edits: [
+      {
+        file: 'src/engine/prune/execute.ts',
+        find:
+          '    await this.#doom(remove)\n' +
+          '    await this.#adopt()\n' +
+          '    const emptied = await this.#repack()\n',
+        replace:
+          '    await this.#adopt()\n' +
+          '    const emptied = await this.#repack()\n' +
+          '    await this.#doom(remove)\n',
+      },
+    ],
+  },
+  {
+    name: 'index-needed-to-free-space',
+    why: 'a prune removes no pack where there is no space for an index file',
+    tests: { file: 'test/engine/prune/crash.test.ts', name: 'F38' },
+    edits: [
+      {
+        file: SWEEP,
+        find: "      if (!isCairnError(error, 'CAIRN_STORAGE_REFUSED')) throw error\n    }\n  }\n  await",
+        replace: '      throw error\n    }\n  }\n  await',
+      },
+    ],
+  },
+  // What a machine does to bytes on their way
+  {
+    name: 'sealed-not-opened',
+    why: 'what bad memory or a bad compressor made of the data is stored',
+    tests: { file: 'test/pipeline/pack-writer.test.ts', name: 'B32' },
+    edits: [
+      {
+        file: 'src/pipeline/pack-writer.ts',
+        find: '    if (!verify || !isDue) return\n',
+        replace: '    if (!verify || !isDue || end > 0) return\n',
+      },
+      {
+        file: 'src/pipeline/pack-writer.ts',
+        find: '    const end = offset + SEGMENT_HEADER_BYTES + segmentBodyBytes(storedBytes)\n',
+        replace: '',
+      },
+      {
+        file: 'src/pipeline/pack-writer.ts',
+        find: '    const { kind, verify, keys } = this.#options\n    const isDue',
+        replace:
+          '    const { kind, verify, keys } = this.#options\n' +
+          '    const end = offset + SEGMENT_HEADER_BYTES + segmentBodyBytes(storedBytes)\n' +
+          '    const isDue',
+      },
+    ],
+  },
+  {
+    name: 'failed-sync-repeated',
+    why: 'a sync that has failed is tried again, and then succeeds without the data',
+    tests: { file: LOCAL_FAULTS, name: 'B14' },
+    edits: [
+      {
+        file: 'src/storage/local/atomic-save.ts',
+        find: '    await fs.fsync(descriptor)\n',
+        replace: '    await fs.fsync(descriptor).catch(() => fs.fsync(descriptor))\n',
+      },
+    ],
+  },
+  {
+    name: 'directories-not-synced',
+    why: 'a new file is durable, and its name is not',
+    tests: { file: LOCAL_CRASH, name: 'LocalBackend and power cuts' },
+    edits: [
+      {
+        file: 'src/storage/local/directory-sync.ts',
+        find: '        await syncDirectory(this.#fs, directory)\n',
+        replace: "        if (directory === '') await syncDirectory(this.#fs, directory)\n",
+      },
+    ],
+  },
+  // Keys
+  {
+    name: 'old-key-goes-first',
+    why: 'the old key is removed before the revision that lists the new one is durable',
+    tests: { file: CHANGE_KEYS, name: 'A8: passwd' },
+    edits: [
+      {
+        file: 'src/repository/change-keys.ts',
+        find: "    await backend.save({ kind: 'config', name }, bytes, this.#operation)\n",
+        replace:
+          "    for (const one of removed) await backend.remove({ kind: 'keys', name: one })\n" +
+          '    await backend.flush()\n' +
+          "    await backend.save({ kind: 'config', name }, bytes, this.#operation)\n",
+      },
+    ],
+  },
+  // Restoring and forgetting
+  {
+    name: 'restore-follows-links',
+    why: 'a restore goes through a link that was planted in its target',
+    tests: { file: PLANTED, name: 'no operation goes through a planted link' },
+    edits: [
+      {
+        file: 'src/source/directory-handles.ts',
+        find: 'const flags = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW',
+        replace: 'const flags = O_PATH | constants.O_DIRECTORY',
+      },
+    ],
+  },
+  {
+    name: 'future-snapshots-counted',
+    why: 'a snapshot from a clock that was ahead takes the place of a real one',
+    tests: { file: 'test/engine/forget/policy.test.ts', name: 'G: a clock that was ahead' },
+    edits: [
+      {
+        file: 'src/engine/forget/policy.ts',
+        find: '!one.isPartial && one.isConfirmed && one.timeNs <= nowNs + AHEAD_NS',
+        replace: '!one.isPartial && one.isConfirmed',
       },
     ],
   },

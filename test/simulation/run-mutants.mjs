@@ -1,22 +1,35 @@
 /**
- * `npm run mutants [-- name …]`: puts each known mistake of mutants.mjs into a copy of the tree, where
- * the simulation, or the test that is named with it, has to find it. Prints the seed or test that did. A
- * mutant that lives is a hole: exit code 1.
+ * `npm run mutants [-- --jobs N] [-- name …]`: puts each known mistake of mutants.mjs into a copy of the
+ * tree, where the simulation, or the test that is named with it, has to find it. As many at once as there
+ * are processors, unless told otherwise. Prints the seed or test that did, and how long it took. A mutant
+ * that lives is a hole: exit code 1. CAIRN_MUTANT_RUNS is how many runs the simulation may take for each.
  */
 
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
+import { parseArgs } from 'node:util'
 import { MUTANTS } from './mutants.mjs'
 
 const RUNS_MAX = process.env.CAIRN_MUTANT_RUNS ?? '600'
 const root = new URL('../..', import.meta.url).pathname
 
+/** Resolves with what the program said when it has ended. */
 function run(command, args, cwd) {
   const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' }
-  return spawnSync(command, args, { cwd, env, encoding: 'utf8', maxBuffer: 1 << 28 })
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const told = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr']) {
+    child[stream].setEncoding('utf8').on('data', (text) => {
+      told[stream] += text
+    })
+  }
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (status) => resolve({ status, ...told }))
+  })
 }
 
 function spoil(copy, { edits }) {
@@ -32,15 +45,15 @@ function spoil(copy, { edits }) {
 }
 
 /** How the simulation has found it, or undefined. */
-function simulate(copy, profiles) {
+async function simulate(copy, profiles) {
   const tsc = join(root, 'node_modules/.bin/tsc')
-  const built = run(tsc, ['-p', 'test/simulation/tsconfig.json'], copy)
+  const built = await run(tsc, ['-p', 'test/simulation/tsconfig.json'], copy)
   // A mistake may leave something unused, which the compiler tells and builds all the same.
   const errors = built.stdout.split('\n').filter((line) => /error TS(?!6133)/.test(line))
   if (errors.length > 0) throw new Error(`it does not build: ${errors[0]}`)
   const program = 'dist/simulation-build/test/simulation/simulate.js'
   const options = ['--profile', profiles.join(), '--seed', '1', '--runs', RUNS_MAX, '--no-shrink']
-  const found = run(process.execPath, [program, ...options], copy)
+  const found = await run(process.execPath, [program, ...options], copy)
   const [, seed, violation] = /^VIOLATION: .* -- (.*)\n\s*(.*)/m.exec(found.stdout) ?? []
   if (seed !== undefined) return `${seed}: ${violation}`
   // A program that breaks down altogether is found out as well.
@@ -48,17 +61,17 @@ function simulate(copy, profiles) {
 }
 
 /** How tests have found it, or undefined. */
-function test(copy, { file, name }) {
+async function test(copy, { file, name }) {
   const only = name === undefined ? [] : ['-t', name]
   const args = ['run', file, ...only, '--bail=1', '--testTimeout=600000']
-  const found = run(join(root, 'node_modules/.bin/vitest'), args, copy)
+  const found = await run(join(root, 'node_modules/.bin/vitest'), args, copy)
   if (found.status === 0) return undefined
   const [, title, error] = /FAIL\s+(.*)\n(.*)/.exec(`${found.stdout}${found.stderr}`) ?? []
   if (title === undefined) throw new Error(`its tests do not run: ${found.stderr.slice(0, 500)}`)
   return `${title}: ${error}`
 }
 
-function hunt(mutant) {
+async function hunt(mutant) {
   const copy = mkdtempSync(join(tmpdir(), 'cairn-mutant-'))
   try {
     for (const name of ['src', 'test', 'tsconfig.json', 'package.json', 'vitest.config.ts']) {
@@ -67,25 +80,41 @@ function hunt(mutant) {
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
     spoil(copy, mutant)
     const { profiles, tests } = mutant
-    return tests === undefined ? simulate(copy, profiles) : test(copy, tests)
+    return await (tests === undefined ? simulate(copy, profiles) : test(copy, tests))
   } finally {
     rmSync(copy, { recursive: true, force: true })
   }
 }
 
-const chosen = process.argv.slice(2)
-const mutants = MUTANTS.filter(({ name }) => chosen.length === 0 || chosen.includes(name))
-let lives = 0
-for (const mutant of mutants) {
+async function report(mutant) {
+  const begin = performance.now()
+  const tell = (verdict, how) => {
+    const seconds = ((performance.now() - begin) / 1000).toFixed(0)
+    console.log(`${verdict}  ${mutant.name}  ${seconds} s${how === undefined ? '' : `  ${how}`}`)
+    return verdict === 'killed'
+  }
   try {
-    const death = hunt(mutant)
-    if (death === undefined) lives++
-    const what = death === undefined ? 'LIVES ' : 'killed'
-    console.log(`${what}  ${mutant.name}${death === undefined ? '' : `  ${death}`}`)
+    const death = await hunt(mutant)
+    return death === undefined ? tell('LIVES ') : tell('killed', death)
   } catch (error) {
-    lives++
-    console.log(`BROKEN  ${mutant.name}  ${error.message}`)
+    return tell('BROKEN', error.message)
   }
 }
-console.log(`${mutants.length - lives} of ${mutants.length} mutants killed`)
-process.exitCode = lives === 0 ? 0 : 1
+
+const { values, positionals: chosen } = parseArgs({
+  options: { jobs: { type: 'string', default: String(availableParallelism()) } },
+  allowPositionals: true,
+})
+const unknown = chosen.filter((name) => !MUTANTS.some((mutant) => mutant.name === name))
+if (unknown.length > 0) throw new Error(`there is no mutant ${unknown.join(', ')}`)
+const mutants = MUTANTS.filter(({ name }) => chosen.length === 0 || chosen.includes(name))
+const waiting = [...mutants]
+let killed = 0
+async function work() {
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    if (await report(next)) killed++
+  }
+}
+await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, work))
+console.log(`${killed} of ${mutants.length} mutants killed`)
+process.exitCode = killed === mutants.length ? 0 : 1

@@ -236,10 +236,13 @@ class BackupRun {
 
   /**
    * The refresh of FORMAT.md 17: marks, then packs. Returns the packs that the new tree rests on
-   * and that are doomed or gone, or undefined if there are none.
+   * and that are doomed or gone, or undefined if there are none. A stream cannot be stored again,
+   * so a mark, which nothing is removed for while this run is there, does not end it.
    */
   async #lost(repository: Repository, result: PassResult): Promise<FileName[] | undefined> {
-    const lost = await lostPacks(repository, result.relied, { signal: this.#options.signal })
+    const { signal, input } = this.#options
+    const phase = input.kind === 'stream' ? { phase: 'sweep' as const } : {}
+    const lost = await lostPacks(repository, result.relied, { signal, ...phase })
     return lost.length === 0 ? undefined : lost
   }
 

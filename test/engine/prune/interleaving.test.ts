@@ -12,6 +12,7 @@ import { isCairnError } from '../../../src/base/errors.ts'
 import type { BackupReport } from '../../../src/engine/backup/backup-options.ts'
 import { idsOfSessions, listSessions } from '../../../src/repository/sessions.ts'
 import type { Backend } from '../../../src/storage/backend.ts'
+import { changeTags } from '../../../src/engine/tag.ts'
 import type { Environment } from '../../../src/engine/environment.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { memoizeKeys } from '../../simulation/memoized-keys.ts'
@@ -271,6 +272,92 @@ test('C2: a snapshot whose run could not look again is not taken for a confirmed
   }
   expect(broken).toBeGreaterThan(0)
 })
+
+test('C2: a snapshot that takes the place of another while a prune looks is needed as that one was', async () => {
+  const prunes = await callsOf(pruner(copyOf(base), new Set()))
+  const { end } = sweepOf(prunes)
+  const tag = async (disk: MemoryBackend, name: string) => {
+    const repository = await openAgain(disk, someone(name))
+    const change = { add: [name], remove: [] }
+    expect(await changeTags(repository, { choose: (all) => all, change })).toHaveLength(1)
+  }
+  for (let first = 0; first < end; first++) {
+    for (let second = first + 1; second <= end; second++) {
+      const schedule = `prune ${first}, tag, prune ${second}, tag`
+      const disk = copyOf(base)
+      const pruned = pruner(disk, new Set())
+      await pruned.take(first)
+      await tag(disk, 'once')
+      await pruned.take(second - first)
+      await tag(disk, 'twice')
+      await pruned.turnsUntilDone()
+      await expectDoneOrConflict(pruned, schedule)
+      const repository = await openAgain(disk)
+      const snapshots = await repository.snapshots()
+      expect(snapshots.map(({ content }) => content?.tags)).toEqual([['once', 'twice']])
+      for (const snapshot of snapshots) {
+        const found = await contentsOf(repository, snapshot)
+        for (const [path, content] of other) expect(found.get(path), schedule).toBe(content)
+      }
+    }
+  }
+})
+
+/** What is there is two days old: a prune need not spare it for the sake of who is at work. */
+function aged(disk: MemoryBackend): MemoryBackend {
+  const old = new Set(disk.files.keys())
+  const list = disk.list.bind(disk)
+  const mtimeMs = Number(NOW_NS / 1_000_000n) - 48 * 3_600_000
+  disk.list = async (kind, options) => {
+    const files = await list(kind, options)
+    return files.map((file) => (old.has(`${kind}/${file.name}`) ? { ...file, mtimeMs } : file))
+  }
+  return disk
+}
+
+/** The backup of a stream, which cannot be read twice: nothing may be taken from under it. */
+function streamer(disk: MemoryBackend, alive: Set<number>): Client {
+  return new Client(disk).start(async (backend) => {
+    const environment = someone('streamer', alive)
+    const opening = openAgain(backend, environment)
+    async function* chunks() {
+      for (const seed of [1, 2]) yield noise(2000, seed)
+    }
+    const input = { kind: 'stream', name: '/dump', chunks: chunks() } as const
+    return await backUp(backend, ONE, { environment, opening, input })
+  })
+}
+
+test.each(['begins after it', 'has its plan before it begins'] as const)(
+  'C2: a stream ends as it should beside a prune that %s',
+  async (when) => {
+    const writes = await callsOf(streamer(copyOf(base), new Set()))
+    const prunes = await callsOf(pruner(copyOf(base), new Set()))
+    const plan = when === 'begins after it' ? 0 : prunes.indexOf('save marks')
+    for (let w = writes.indexOf('save sessions') + 1; w < writes.length; w++) {
+      for (let p = plan === 0 ? w % 3 : prunes.length; p <= prunes.length; p += 3) {
+        const schedule = `prune ${plan}, stream ${w}, prune ${p}`
+        const disk = aged(copyOf(base))
+        const alive = new Set<number>()
+        const pruned = pruner(disk, alive)
+        await pruned.take(plan)
+        const written = streamer(disk, alive)
+        await written.take(w)
+        await pruned.take(p)
+        await written.turnsUntilDone()
+        await pruned.turnsUntilDone()
+        const report = (await written.result.catch((error: unknown) => {
+          expect.fail(`${schedule}: ${String(error)}`)
+        })) as BackupReport
+        await expectDoneOrConflict(pruned, schedule)
+        const repository = await openAgain(disk)
+        const snapshots = await repository.snapshots()
+        expect(snapshots.map(({ id }) => id)).toContain(report.snapshotId)
+        for (const snapshot of snapshots) await contentsOf(repository, snapshot)
+      }
+    }
+  },
+)
 
 /** Each blob of the snapshots twice, in packs of their own. */
 async function doubled(start: MemoryBackend): Promise<MemoryBackend> {
