@@ -150,15 +150,22 @@ interface NapiBinding {
   readonly DCtx: new () => { decompress(out: Uint8Array, input: Uint8Array): number }
 }
 
-function napiCodec(): Codec | undefined {
-  let binding: NapiBinding
+// What has been loaded in this thread: undefined = not tried, null = tried and not usable.
+let napi: NapiBinding | null | undefined
+
+function loadNapi(): NapiBinding | null {
   try {
-    binding = createRequire(import.meta.url)('zstd-napi/binding.js') as NapiBinding
+    return createRequire(import.meta.url)('zstd-napi/binding.js') as NapiBinding
   } catch {
-    return undefined // An optional dependency: not installed, not built, or not for this platform.
+    return null // An optional dependency: not installed, not built, or not for this platform.
   }
-  const compressor = new binding.CCtx()
-  const decompressor = new binding.DCtx()
+}
+
+function napiCodec(): Codec | undefined {
+  if (napi === undefined) napi = loadNapi()
+  if (napi === null) return undefined
+  const compressor = new napi.CCtx()
+  const decompressor = new napi.DCtx()
   return {
     implementation: 'napi',
     compress: (out, input, level) => compressor.compress(out, input, level),

@@ -61,6 +61,14 @@ async function requireConfigs(
   )
 }
 
+/**
+ * Where listings lag, the config of an init that was given up may land after another has created the
+ * repository. That one was created later: whoever begins has to find nothing there.
+ */
+function newestFirst(a: DecodedConfig, b: DecodedConfig): number {
+  return b.revision - a.revision || Date.parse(b.created) - Date.parse(a.created) || 0
+}
+
 /** The one hinted at first, then those of the newest revision: each trial may cost a derivation. */
 function byHint(
   newest: readonly FileName[],
@@ -143,10 +151,10 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
     configs = await requireConfigs(backend, { ...options, onWarning: () => {} })
     listed = new Set(configs.flatMap(({ value }) => value.slots))
   }
-  const newest = configs.toSorted((a, b) => b.value.revision - a.value.revision)[0]
+  const [newest] = configs.map(({ value }) => value).sort(newestFirst)
   const usable = slots
     .filter(({ name }) => listed.has(name))
-    .sort(byHint(newest?.value.slots ?? [], options.keyHint))
+    .sort(byHint(newest?.slots ?? [], options.keyHint))
   if (usable.length === 0) {
     warnOfSlots(present, { slots: [...listed] }, warn)
     throw new CairnError(
@@ -156,7 +164,7 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
   }
   const opened = await unlock(usable, configs, options)
   if (opened === undefined) {
-    warnOfSlots(present, { slots: newest?.value.slots ?? [] }, warn)
+    warnOfSlots(present, { slots: newest?.slots ?? [] }, warn)
     throw new CairnError('CAIRN_WRONG_SECRET', 'wrong password or no key found')
   }
   const [best] = opened.revisions
@@ -199,6 +207,6 @@ export async function peekRepositoryId(backend: Backend): Promise<Uint8Array | u
       if (!isCairnError(error)) throw error
     }
   }
-  configs.sort((a, b) => b.revision - a.revision)
+  configs.sort(newestFirst)
   return configs[0]?.repositoryId
 }

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
+import { toHex } from '../../src/base/bytes.ts'
 import type { ChunkerSettings } from '../../src/format/config.ts'
 import { createRepository } from '../../src/repository/initialize.ts'
+import { unlockRepository } from '../../src/repository/open-repository.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
 import { inlineEnvironment } from '../support/backup-harness.ts'
 
@@ -51,3 +53,22 @@ test.each([
     expect(slots).toHaveLength(slotCount)
   },
 )
+
+test('a config that an attempt sent and that lands late takes over nothing', async () => {
+  const { clock, random } = inlineEnvironment()
+  const secret = { kind: 'key' as const, bytes: new Uint8Array(32) }
+  const createdAt = async (second: bigint) => {
+    const backend = new MemoryBackend({ listsConsistently: false })
+    const at = { ...clock, wallNs: () => second * 1_000_000_000n }
+    const id = await createRepository({ backend, clock: at, random }, { secret, label: 'test' })
+    return { backend, id }
+  }
+  // Names are by chance: one of them would be right by luck.
+  for (let at = 0; at < 8; at++) {
+    const dead = await createdAt(1_800_000_000n)
+    const { backend, id } = await createdAt(1_800_000_060n)
+    for (const [path, file] of dead.backend.files) backend.files.set(path, file)
+    const { config } = await unlockRepository(backend, { secret })
+    expect(toHex(config.repositoryId)).toBe(toHex(id))
+  }
+})

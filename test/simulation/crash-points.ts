@@ -69,7 +69,7 @@ function crashPlan(
     clients: 2,
     skewsMs: [0, 0],
     rates: {},
-    ...(operation === 'init' ? { initInterruption: interruption } : {}),
+    ...(operation === 'init' ? { initInterruptions: [interruption] } : {}),
     rounds,
   }
 }

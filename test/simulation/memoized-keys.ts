@@ -63,7 +63,8 @@ function memoizeParsing(crypto: Crypto): (key: Key) => string {
   crypto.createPrivateKey = (input) => {
     const der = typeof input === 'object' && 'key' in input ? input.key : undefined
     if (!Buffer.isBuffer(der)) return createPrivateKey(input)
-    return secretKeys.get(der.toString('latin1'), () => createPrivateKey(input))
+    const parse = () => secretKeyOf(der, createPrivateKey) ?? createPrivateKey(input)
+    return secretKeys.get(der.toString('latin1'), parse)
   }
   crypto.createPublicKey = (input) => {
     if (input instanceof crypto.KeyObject) return publicHalf(input)
@@ -73,6 +74,23 @@ function memoizeParsing(crypto: Crypto): (key: Key) => string {
     return publicKeys.get(`${crv} ${x}`, () => createPublicKey(input))
   }
   return publicOf
+}
+
+/** Of the 16 bytes before the secret key in PKCS #8, the one that tells the curve. */
+const CURVE_AT = 11
+const CURVES: Readonly<Record<number, string>> = { 0x6e: 'X25519', 0x70: 'Ed25519' }
+
+/** As a JWK a new secret key takes 24 us where PKCS #8 takes 300. Undefined if it is refused. */
+function secretKeyOf(der: Buffer, createPrivateKey: Crypto['createPrivateKey']): Key | undefined {
+  const crv = CURVES[der[CURVE_AT] ?? 0]
+  if (crv === undefined || der.length !== 48) return undefined
+  try {
+    // The public half is not looked at: it follows from the secret one.
+    const key = { kty: 'OKP', crv, d: der.toString('base64url', 16), x: '' }
+    return createPrivateKey({ key, format: 'jwk' })
+  } catch {
+    return undefined
+  }
 }
 
 function memoizeSignatures(crypto: Crypto, publicOf: (key: Key) => string): void {

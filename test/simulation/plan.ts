@@ -38,8 +38,8 @@ export interface Plan {
   readonly clients: number
   readonly skewsMs: readonly number[]
   readonly rates: FaultRates
-  /** What befalls the creation of the repository, which is then tried again. */
-  readonly initInterruption?: Interruption
+  /** What befalls each attempt to create the repository. */
+  readonly initInterruptions?: readonly (Interruption | null)[]
   readonly rounds: readonly Round[]
 }
 

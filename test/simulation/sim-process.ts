@@ -26,7 +26,8 @@ export interface ProcessOptions {
   /** Decides delays and faults of this process's calls. */
   readonly random: SeededRandom
   readonly interruption: Interruption | undefined
-  readonly onCall: (call: CallPoint) => void
+  /** Of the process's calls, this is number `at`, from 0. */
+  readonly onCall: (call: CallPoint, at: number) => void
   readonly onDeath: (call: CallPoint, kind: Interruption['kind']) => void
   readonly onSleep: (call: CallPoint, forMs: number) => void
 }
@@ -60,8 +61,9 @@ export class SimProcess implements Owner {
   /** Begins a call. `before`: it dies with it not yet sent; `after`: once it is done. */
   beginCall(call: CallPoint): 'before' | 'after' | undefined {
     const { interruption, kernel, onSleep, onDeath, onCall } = this.#options
-    onCall(call)
-    if (interruption === undefined || this.calls++ !== interruption.atCall) return undefined
+    const at = this.calls++
+    onCall(call, at)
+    if (at !== interruption?.atCall) return undefined
     if (interruption.kind === 'pause') {
       this.asleepUntilMs = kernel.nowMs + interruption.forMs
       this.sleptMs += interruption.forMs

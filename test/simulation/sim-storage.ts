@@ -4,6 +4,7 @@
  * what a client sent before it died may still arrive.
  */
 
+import { setMaxListeners } from 'node:events'
 import { CairnError, throwIfAborted } from '../../src/base/errors.ts'
 import type {
   Backend,
@@ -131,6 +132,8 @@ export class SimStorage implements Backend {
     let abort = () => {}
     const ended = new Promise<T>((resolve, reject) => {
       abort = () => reject(abortedError())
+      // As many calls as a command likes are under way at once.
+      if (signal !== undefined) setMaxListeners(0, signal)
       signal?.addEventListener('abort', abort, { once: true })
       const isLate = fault === 'late' || end === 'before'
       const reply = (settle: () => void) => kernel.schedule(backMs, process, settle)

@@ -10,6 +10,7 @@ import { memoizeKeys } from './memoized-keys.ts'
 import { drawPlan } from './plan.ts'
 import { PROFILES, profileNamed } from './profiles.ts'
 import recorded from './regressions.json' with { type: 'json' }
+import { shareNatives } from './shared-natives.ts'
 import { shrink } from './shrink.ts'
 import { runPlan } from './simulation.ts'
 
@@ -35,7 +36,10 @@ function failuresOf({ failures }: Campaign): string[] {
   )
 }
 
-beforeAll(() => memoizeKeys())
+beforeAll(() => {
+  memoizeKeys()
+  shareNatives()
+})
 
 describe('the simulation', () => {
   test.each(names)(

@@ -20,6 +20,9 @@ import { SourceRecord } from './source-record.ts'
 import { Tables } from './tables.ts'
 
 const STEPS_MAX = 25_000
+/** After so many nothing fails any more. */
+const INITS_MAX = 5
+const LAST = Number.NEGATIVE_INFINITY
 
 export interface RunResult {
   readonly violations: readonly string[]
@@ -47,6 +50,8 @@ interface Launch<T> {
   readonly operation: string
   readonly random: SeededRandom
   readonly interruption?: Interruption | undefined
+  /** Of the plan; 0 and less: an attempt to create the repository; LAST: what every plan ends with. */
+  readonly stepId: number
   readonly run: (program: Program) => Promise<T>
 }
 
@@ -86,7 +91,8 @@ class Simulation {
   }
 
   #judgesEnvironment() {
-    const process = this.#newProcess(this.#newMachine('judge', 0), 'judge', this.#random('judge'))
+    const judge = { operation: 'judge', random: this.#random('judge'), stepId: LAST }
+    const process = this.#newProcess({ ...judge, machine: this.#newMachine('judge', 0) })
     const environment = this.#newMachine('judge', 0).environment(process)
     // It works while time stands still.
     return { ...environment, yield: () => Promise.resolve() }
@@ -118,15 +124,25 @@ class Simulation {
     }
     const machine = this.#machines[0]
     if (machine === undefined) return
-    const run = (program: Program) => programs.createSimRepository(program)
-    const random = this.#random('init')
-    const interruption = this.#plan.initInterruption
-    const launch = { machine, operation: 'init', random, run }
-    const { kind } = await this.#inTime(this.#launch({ ...launch, interruption }))
-    if (kind === 'died') await this.#inTime(this.#launch(launch))
+    await this.#create(machine)
     await this.#oracle.repository()
     // Whoever has just created a repository waits until others can see it.
     await this.#kernel.pass(2 * this.#profile.traits.listingLagMs)
+  }
+
+  /** Somebody tries until it is done. */
+  async #create(machine: SimMachine): Promise<void> {
+    const run = (program: Program) => programs.createSimRepository(program)
+    const random = this.#random('init')
+    this.#rates = this.#plan.rates
+    for (let at = 0; at <= INITS_MAX; at++) {
+      if (at === INITS_MAX) this.#rates = {}
+      const interruption = this.#plan.initInterruptions?.[at] ?? undefined
+      const launch = { machine, operation: 'init', random, run, interruption, stepId: 0 - at }
+      const { kind } = await this.#inTime(this.#launch(launch))
+      if (kind === 'done') return
+      await this.#kernel.pass(Math.round(random.spread(2 * SECOND_MS, DAY_MS)))
+    }
   }
 
   /** Lets virtual time pass until `work` is done. */
@@ -231,7 +247,7 @@ class Simulation {
     step: Pick<Step, 'id' | 'interruption'>,
   ): Promise<boolean> {
     const { interruption } = step
-    const launch = { machine, operation, random, interruption }
+    const launch = { machine, operation, random, interruption, stepId: step.id }
     switch (operation) {
       case 'backup':
         return await this.#backup(launch)
@@ -242,7 +258,7 @@ class Simulation {
       case 'forget':
         return await this.#forget(launch)
       case 'prune': {
-        const isFinal = step.id < 0
+        const isFinal = step.id === LAST
         const run = (program: Program) => programs.runPrune(program, isFinal)
         const outcome = await this.#launch({ ...launch, run })
         return outcome.kind === 'done'
@@ -315,21 +331,21 @@ class Simulation {
   }
 
   #newProcess(
-    machine: SimMachine,
-    operation: string,
-    random: SeededRandom,
-    interruption?: Interruption,
+    { machine, operation, random, interruption, stepId }: Omit<Launch<unknown>, 'run'>,
     onDeath: () => void = () => {},
   ): SimProcess {
+    const plan = this.#plan
     return new SimProcess({
       kernel: this.#kernel,
       client: machine.name,
       pid: machine.nextPid(),
       random,
       interruption,
-      onCall: (call) => {
+      onCall: (call, atCall) => {
         this.#calls++
-        this.#tables.call(operation, call)
+        // What has been interrupted before is not the same without that.
+        const isPlain = stepId !== LAST && atCall <= (interruption?.atCall ?? atCall)
+        this.#tables.call(operation, call, isPlain ? { plan, stepId, atCall } : undefined)
       },
       onSleep: (call, forMs) => {
         this.#kernel.trace(`${machine.name} sleeps for ${(forMs / HOUR_MS).toFixed(2)} h`)
@@ -345,7 +361,7 @@ class Simulation {
 
   /** Starts a program; resolves when it has ended, however. */
   #launch<T>(launch: Launch<T>): Promise<Outcome<T>> {
-    const { machine, operation, interruption } = launch
+    const { machine, operation } = launch
     return new Promise((resolve) => {
       const end = (outcome: Outcome<T>) => {
         if (process.hasEnded) return
@@ -355,7 +371,7 @@ class Simulation {
         resolve(outcome)
       }
       const died = () => end({ kind: 'died' })
-      const process = this.#newProcess(machine, operation, launch.random, interruption, died)
+      const process = this.#newProcess(launch, died)
       // Where nobody has been told of a snapshot yet, a prune rightly sees no sense in what is there.
       const mayRefuse = operation === 'prune' && this.#oracle.claims.size === 0
       this.#onPowerOff.push(died)
@@ -436,7 +452,7 @@ class Simulation {
 
   async #lastly(machine: SimMachine, operation: Operation, at = 0): Promise<void> {
     const random = this.#random('last', operation, machine.name, at)
-    const isDone = await this.#inTime(this.#operate(machine, operation, random, { id: -1 }))
+    const isDone = await this.#inTime(this.#operate(machine, operation, random, { id: LAST }))
     if (!isDone) this.#oracle.violated('liveness', `the last ${operation} of ${machine.name} fails`)
   }
 }
