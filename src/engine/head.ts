@@ -11,8 +11,8 @@ import { decodeEnvelope, type SnapshotEnvelope } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
 import { listSettling } from '../repository/sessions.ts'
 import { headsOf, type Snapshot } from '../repository/snapshots.ts'
-import { forgottenSnapshots } from '../repository/tombstones.ts'
-import { findLosses, seenHistory } from './rollback.ts'
+import { forgottenSnapshots, wholeTombstones } from '../repository/tombstones.ts'
+import { findLosses, isKnownTombstone, seenHistory } from './rollback.ts'
 
 const DIGEST_BYTES = 16
 const PREFIX = Buffer.from('cairn head', 'latin1')
@@ -87,7 +87,7 @@ export async function readHead(repository: Repository, signal?: AbortSignal): Pr
   const { snapshots } = history
   const settled = snapshots.filter(isSettled)
   const { tombstones, forgotten } = seenHistory(history)
-  const bodies = forgottenSnapshots(history.tombstones)
+  const bodies = forgottenSnapshots(await wholeTombstones(repository, history.tombstones, options))
   for (const loss of findLosses(repository, { snapshots, tombstones, forgotten }, undefined)) {
     missing.push(loss.message)
   }
@@ -101,12 +101,10 @@ export async function readHead(repository: Repository, signal?: AbortSignal): Pr
     }
   }
   const present = new Set<string>([...snapshots.map(({ id }) => id), ...bodies.keys()])
-  const known = new Set(tombstones.keys())
-  for (const { merged } of tombstones.values()) for (const id of merged) known.add(toHex(id))
   // What only a forgotten snapshot names has not been looked for above.
   const isWhole = (state: State) =>
     [...state.heads.values()].every((ids) => ids.every((id) => present.has(id))) &&
-    state.tombstones.every((id) => known.has(id))
+    state.tombstones.every((id) => isKnownTombstone({ tombstones }, id))
   return {
     digest: now,
     snapshotCount: snapshots.filter(({ envelope }) => !envelope.partial).length,

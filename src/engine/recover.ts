@@ -15,7 +15,7 @@ import { requireReader } from '../repository/keyring.ts'
 import type { History, Repository } from '../repository/repository.ts'
 import { decodeForgotten, saveSnapshot, type Snapshot } from '../repository/snapshots.ts'
 import { timeOf } from '../repository/time.ts'
-import { forgottenSnapshots } from '../repository/tombstones.ts'
+import { forgottenSnapshots, wholeTombstones } from '../repository/tombstones.ts'
 import { IdTable } from './id-table.ts'
 import { FindingList } from './check/finding.ts'
 import { loadClaims, type PackClaims } from './check/pack-claims.ts'
@@ -106,7 +106,7 @@ async function unreferencedRoots(
   signal: AbortSignal | undefined,
 ): Promise<NodeRoot[]> {
   const blobs = new BlobReader(repository, index, SEGMENT_CACHE_BYTES)
-  const referenced = knownRoots(repository, history)
+  const referenced = await knownRoots(repository, history, signal)
   const nodes = new IdTable()
   const heights: number[] = []
   for (const { directory } of [...claims.values()].flat()) {
@@ -145,10 +145,16 @@ async function readNode(
 }
 
 /** The roots of snapshots, also of those that were forgotten. */
-function knownRoots(repository: Repository, { snapshots, tombstones }: History): IdTable {
+async function knownRoots(
+  repository: Repository,
+  { snapshots, tombstones }: History,
+  signal: AbortSignal | undefined,
+): Promise<IdTable> {
   const known = new IdTable()
   for (const { content } of snapshots) if (content !== undefined) known.add(content.root.id)
-  for (const forgotten of forgottenSnapshots(tombstones).values()) {
+  const operation = signal === undefined ? {} : { signal }
+  const whole = await wholeTombstones(repository, tombstones, operation)
+  for (const forgotten of forgottenSnapshots(whole).values()) {
     try {
       const content = decodeForgotten(repository, forgotten)?.content
       if (content !== undefined) known.add(content.root.id)

@@ -16,6 +16,7 @@ import {
   forgottenSnapshots,
   requireForgetting,
   tidyTombstones,
+  wholeTombstones,
 } from '../repository/tombstones.ts'
 import {
   lookAround,
@@ -105,7 +106,8 @@ export async function resolveInterrupted(
   await tidyTombstones(repository, options)
   const view = await lookAround(repository, options.signal)
   const { history, sessions } = view
-  const forgotten = [...forgottenSnapshots(history.tombstones).values()]
+  const whole = await wholeTombstones(repository, history.tombstones, options)
+  const forgotten = [...forgottenSnapshots(whole).values()]
   const replacing = new Set(forgotten.map(({ replacement }) => toHex(replacement)))
   const self = toHex(repository.keyring.authorId)
   const withdrawn = new Set<Snapshot>()

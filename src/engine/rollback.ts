@@ -4,11 +4,10 @@
  * saw. Whatever is named or remembered has to be there, or forgotten, or merged into another.
  */
 
-import { toHex } from '../base/bytes.ts'
+import { fromHex, toHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
 import { idBytes, shortId, type SnapshotId } from '../base/ids.ts'
-import type { Tombstone } from '../format/session.ts'
-import type { History, Repository } from '../repository/repository.ts'
+import type { History, Repository, SeenTombstone } from '../repository/repository.ts'
 import { type FilelessSnapshot, snapshotsNamedBy } from '../repository/snapshots.ts'
 import { saveAcceptance } from '../repository/tombstones.ts'
 
@@ -29,10 +28,16 @@ export interface Loss {
   readonly message: string
 }
 
+/** Which tombstones one was there with, and which it takes the place of. */
+export interface TombstoneLinks {
+  readonly known: readonly Uint8Array[]
+  readonly merged: { has(id: Uint8Array): boolean }
+}
+
 /** What is looked at: snapshots that are there, and tombstones by logical id. */
 export interface SeenHistory {
   readonly snapshots: readonly FilelessSnapshot[]
-  readonly tombstones: ReadonlyMap<string, Tombstone>
+  readonly tombstones: ReadonlyMap<string, TombstoneLinks>
   readonly forgotten: { has(id: SnapshotId): boolean }
 }
 
@@ -44,8 +49,8 @@ export function seenHistory({ snapshots, tombstones, forgotten }: History): Seen
   }
 }
 
-export function tombstonesById(tombstones: History['tombstones']): Map<string, Tombstone> {
-  return new Map(tombstones.map(({ id, tombstone }) => [toHex(id), tombstone]))
+export function tombstonesById(tombstones: readonly SeenTombstone[]): Map<string, TombstoneLinks> {
+  return new Map(tombstones.map((one) => [toHex(one.id), one]))
 }
 
 /** Every loss once, in an order that stays. */
@@ -94,16 +99,23 @@ function missingSnapshots(
 
 const SEEN_BEFORE = 'it was here before'
 
-/** One that was merged into another is not missing. */
+/** Whether a tombstone is there, or another that it was merged into. */
+export function isKnownTombstone(
+  { tombstones }: Pick<SeenHistory, 'tombstones'>,
+  id: string,
+): boolean {
+  if (tombstones.has(id)) return true
+  const bytes = fromHex(id)
+  return bytes !== undefined && [...tombstones.values()].some(({ merged }) => merged.has(bytes))
+}
+
 function missingTombstones(
   { snapshots, tombstones }: SeenHistory,
   remembered: readonly string[],
 ): Map<string, string> {
-  const known = new Set(tombstones.keys())
-  for (const { merged } of tombstones.values()) for (const id of merged) known.add(toHex(id))
-  const missing = new Map<string, string>()
+  const named = new Map<string, string>()
   const look = (id: string, source: string) => {
-    if (!known.has(id) && !missing.has(id)) missing.set(id, source)
+    if (!named.has(id)) named.set(id, source)
   }
   for (const [by, tombstone] of tombstones) {
     for (const id of tombstone.known) look(toHex(id), `named by ${shortId(by)}`)
@@ -112,7 +124,7 @@ function missingTombstones(
     for (const id of envelope.tombstones) look(toHex(id), `named by ${shortId(by)}`)
   }
   for (const id of remembered) look(id, SEEN_BEFORE)
-  return missing
+  return new Map([...named].filter(([id]) => !isKnownTombstone({ tombstones }, id)))
 }
 
 /** For whatever removes data: throws CAIRN_CORRUPT unless every loss has been accepted. */

@@ -8,14 +8,14 @@ import { toHex } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { type FileName, shortId, snapshotIdOf } from '../base/ids.ts'
 import { BlobReader } from '../repository/blob-reader.ts'
-import type { History, Repository } from '../repository/repository.ts'
+import type { History, LoadedTombstone, Repository } from '../repository/repository.ts'
 import {
   decodeForgotten,
   type FilelessSnapshot,
   saveSnapshots,
   type Snapshot,
 } from '../repository/snapshots.ts'
-import { forgetSnapshots, forgottenSnapshots } from '../repository/tombstones.ts'
+import { forgetSnapshots, forgottenSnapshots, wholeTombstones } from '../repository/tombstones.ts'
 import type { CheckContext } from './check/check-context.ts'
 import { FindingList, findingText } from './check/finding.ts'
 import { loadClaims, type PackClaims } from './check/pack-claims.ts'
@@ -41,13 +41,18 @@ export interface Undeletable {
  * What was forgotten and not replaced, oldest first; without what has been brought back. Whether its
  * data is still there is not looked at.
  */
-export function undeletable(repository: Repository, history: History): Undeletable[] {
+export async function undeletable(
+  repository: Repository,
+  history: History,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Undeletable[]> {
   const found: Undeletable[] = []
-  const times = forgottenTimes(history)
+  const tombstones = await wholeTombstones(repository, history.tombstones, options)
+  const times = forgottenTimes(tombstones)
   const present = new Set(
     history.snapshots.flatMap((one) => (one.content === undefined ? [] : [lineAndRoot(one)])),
   )
-  for (const [id, forgotten] of forgottenSnapshots(history.tombstones)) {
+  for (const [id, forgotten] of forgottenSnapshots(tombstones)) {
     if (forgotten.replacement.length > 0) continue
     try {
       const snapshot = decodeForgotten(repository, forgotten)
@@ -67,7 +72,7 @@ function lineAndRoot(snapshot: FilelessSnapshot): string {
   return `${toHex(originalOf(snapshot).id)} ${toHex(root)}`
 }
 
-function forgottenTimes({ tombstones }: History): Map<string, bigint> {
+function forgottenTimes(tombstones: readonly LoadedTombstone[]): Map<string, bigint> {
   const times = new Map<string, bigint>()
   for (const { tombstone } of tombstones) {
     const { seconds, nanoseconds } = tombstone.time
@@ -103,7 +108,7 @@ export async function undelete(
   const operation = signal === undefined ? {} : { signal }
   return await asWriter(repository, signal, async (state) => {
     const view = await resolveInterrupted(repository, operation)
-    const chosen = choose(undeletable(repository, view.history))
+    const chosen = choose(await undeletable(repository, view.history, operation))
     if (chosen.length === 0) return []
     const relied = await requireData(repository, chosen, signal)
     return await writeAgain(repository, view, chosen, relied, state, signal)

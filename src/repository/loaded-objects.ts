@@ -7,6 +7,7 @@ import type { FileKind } from '../storage/backend.ts'
 import type { ForgottenIds } from './forgotten-ids.ts'
 import type { OpenedObject } from './objects.ts'
 import type { Snapshot } from './snapshots.ts'
+import type { SortedIds } from './sorted-ids.ts'
 
 export interface DamagedFile {
   readonly kind: FileKind
@@ -35,8 +36,22 @@ export interface LoadedTombstone {
   readonly tombstone: Tombstone
 }
 
+/** What a tombstone says, without the bodies that it keeps. */
+export interface SeenTombstone {
+  /** Its logical id. */
+  readonly id: Uint8Array
+  readonly name: FileName
+  readonly byteCount: number
+  /** The snapshots that it names. */
+  readonly forgotten: SortedIds
+  /** Logical ids of the tombstones that it takes the place of. */
+  readonly merged: SortedIds
+  /** Logical ids of the tombstones that were there when it was written. */
+  readonly known: readonly Uint8Array[]
+}
+
 export interface History {
-  readonly tombstones: readonly LoadedTombstone[]
+  readonly tombstones: readonly SeenTombstone[]
   /** What they say is forgotten. */
   readonly forgotten: ForgottenIds
   /** Those that are neither forgotten nor replaced, each once, oldest first. */

@@ -48,14 +48,12 @@ export function replacedSnapshots(
 
 /** Those whose data nobody needs any more: as `replacedSnapshots`, by what no run can take back. */
 export function replacedForGood(
-  { snapshots, replaced, tombstones }: Pick<History, 'snapshots' | 'replaced' | 'tombstones'>,
+  { snapshots, replaced }: Pick<History, 'snapshots' | 'replaced'>,
+  tombstones: readonly Tombstone[],
   isSettled: IsSettled,
 ): Snapshot[] {
   const settled = [...snapshots, ...replaced].filter(isSettled)
-  const ids = replacedSnapshots(
-    settled,
-    tombstones.map(({ tombstone }) => tombstone),
-  )
+  const ids = replacedSnapshots(settled, tombstones)
   return replaced.filter(({ id }) => ids.has(id))
 }
 

@@ -8,7 +8,7 @@
 
 import { equalBytes, toHex } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
-import { type FileName, shortId, snapshotIdOf } from '../base/ids.ts'
+import { type FileName, shortId } from '../base/ids.ts'
 import type { Clock, Process, Randomness } from '../base/seams.ts'
 import { loadBlake3 } from '../crypto/blake3.ts'
 import type { ConfigBox } from '../format/config.ts'
@@ -23,7 +23,7 @@ import { nameOf } from './initialize.ts'
 import type { Keyring } from './keyring.ts'
 import { ObjectSeal } from './objects.ts'
 import { type OpenOptions, type Unlocked, unlockRepository } from './open-repository.ts'
-import { replacedSnapshots } from './partial-snapshots.ts'
+import { loadHistory } from './history.ts'
 import {
   type DamagedFile,
   decodedOr,
@@ -31,17 +31,21 @@ import {
   type LoadedObject,
   type LoadedTombstone,
   type LoadOptions,
+  type SeenTombstone,
 } from './loaded-objects.ts'
-import { decodeSnapshot, type Snapshot } from './snapshots.ts'
-import { ForgottenIds } from './forgotten-ids.ts'
+import { SeenTombstones } from './seen-tombstones.ts'
+import type { Snapshot } from './snapshots.ts'
+import { type FileCache, TombstoneCache } from './tombstone-cache.ts'
 
-export type { DamagedFile, History, LoadedObject, LoadedTombstone, LoadOptions }
+export type { DamagedFile, History, LoadedObject, LoadedTombstone, LoadOptions, SeenTombstone }
 
 export interface RepositoryParts {
   readonly backend: Backend
   readonly clock: Clock
   readonly random: Randomness
   readonly process: Process
+  /** Opens the local cache, or gives undefined where there is none. */
+  cache?(): Promise<FileCache | undefined>
 }
 
 /** How many small files are loaded at a time. */
@@ -69,6 +73,7 @@ export class Repository {
   /** Told of every look at tombstones and snapshots. */
   onHistory: ((history: History) => void) | undefined
   readonly #seal: ObjectSeal
+  readonly #tombstones: SeenTombstones
   readonly #warn: (message: string) => void
 
   constructor(parts: RepositoryParts, unlocked: Unlocked, onWarning?: (message: string) => void) {
@@ -88,6 +93,14 @@ export class Repository {
       authors: this.box.authors,
       padding: this.box.padding,
       aead: this.box.aead,
+    })
+    this.#tombstones = new SeenTombstones({
+      list: (options) => this.#list('retired', options),
+      load: (files, options) => this.openTombstones(files, options),
+      cache: async () => {
+        const files = await parts.cache?.()
+        return files && new TombstoneCache(files, this.keyring, this.box.authors)
+      },
     })
   }
 
@@ -182,11 +195,22 @@ export class Repository {
    * warning); what vanished after the listing is left out. Order of names.
    */
   async loadObjects(folder: ObjectFolder, options: LoadOptions = {}): Promise<LoadedObject[]> {
-    const operation = options.signal === undefined ? {} : { signal: options.signal }
-    const files = await this.backend.list(folder, operation)
-    files.sort((a, b) => (a.name < b.name ? -1 : 1))
+    return await this.#loadFiles(folder, await this.#list(folder, options), options)
+  }
+
+  /** In order of names. */
+  async #list(folder: ObjectFolder, { signal }: LoadOptions): Promise<FileInfo[]> {
+    const files = await this.backend.list(folder, signal === undefined ? {} : { signal })
+    return files.sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  async #loadFiles(
+    folder: ObjectFolder,
+    files: readonly FileInfo[],
+    options: LoadOptions,
+  ): Promise<LoadedObject[]> {
     const vanished = new Set<FileName>()
-    const onDamage = options.onDamage ?? ((file) => this.warnDamage(file))
+    const onDamage = this.damageListener(options)
     const loaded: LoadedObject[] = []
     for (let at = 0; at < files.length; at += LOADS_AT_ONCE) {
       const batch = files.slice(at, at + LOADS_AT_ONCE)
@@ -201,7 +225,7 @@ export class Repository {
     }
     const { onWithheld } = options
     if (vanished.size > 0 && onWithheld !== undefined) {
-      for (const { name } of await this.backend.list(folder, operation)) {
+      for (const { name } of await this.#list(folder, options)) {
         if (vanished.has(name)) onWithheld({ kind: folder, name })
       }
     }
@@ -223,11 +247,24 @@ export class Repository {
     }
   }
 
-  /** All valid tombstones. */
+  /** Who is told of damage: whoever asked to be, or else there is a warning. */
+  damageListener({ onDamage }: LoadOptions): (file: DamagedFile) => void {
+    return onDamage ?? ((file) => this.warnDamage(file))
+  }
+
+  /** All valid tombstones, whole. */
   async tombstones(options: LoadOptions = {}): Promise<LoadedTombstone[]> {
-    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.warnDamage(file))
+    return await this.openTombstones(await this.#list('retired', options), options)
+  }
+
+  /** The valid ones of some tombstones, whole. */
+  async openTombstones(
+    files: readonly FileInfo[],
+    options: LoadOptions = {},
+  ): Promise<LoadedTombstone[]> {
+    const onDamage = this.damageListener(options)
     const tombstones: LoadedTombstone[] = []
-    for (const object of await this.loadObjects('retired', options)) {
+    for (const object of await this.#loadFiles('retired', files, options)) {
       const { name, logicalId, byteCount, body } = object
       const tombstone = decodedOr(onDamage, 'retired', name, () => decodeTombstone(body))
       if (tombstone !== undefined) tombstones.push({ id: logicalId, name, byteCount, tombstone })
@@ -235,64 +272,21 @@ export class Repository {
     return tombstones
   }
 
+  /** What all valid tombstones say, without the bodies that they keep: cheap however much that is. */
+  async seenTombstones(options: LoadOptions = {}): Promise<SeenTombstone[]> {
+    return await this.#tombstones.load(options)
+  }
+
   /** The snapshots that are neither forgotten nor replaced, oldest first. */
   async snapshots(options: LoadOptions = {}): Promise<Snapshot[]> {
     return (await this.history(options)).snapshots
   }
 
-  /**
-   * Tombstones and snapshots. Tombstones are listed before snapshots (FORMAT.md 17), so that a
-   * snapshot re-tagged meanwhile shows at least once. Tombstones that came between the two are given
-   * as well: what they name is not lost.
-   */
+  /** Tombstones and snapshots, as `loadHistory` has them. */
   async history(options: LoadOptions = {}): Promise<History> {
-    const tombstones = await this.tombstones(options)
-    const forgotten = new ForgottenIds(tombstones.map(({ tombstone }) => tombstone))
-    const onDamage = options.onDamage ?? ((file: DamagedFile) => this.warnDamage(file))
-    const listed: Snapshot[] = []
-    const leftovers: FileName[] = []
-    const files = new Set<FileName>()
-    const seen = new Set<string>()
-    for (const object of await this.loadObjects('snapshots', options)) {
-      const id = snapshotIdOf(object.logicalId)
-      files.add(object.name)
-      if (forgotten.has(id)) leftovers.push(object.name)
-      if (forgotten.has(id) || seen.has(id)) continue
-      seen.add(id)
-      const decode = () => decodeSnapshot(object, this.keyring)
-      const snapshot = decodedOr(onDamage, 'snapshots', object.name, decode)
-      if (snapshot !== undefined) listed.push(snapshot)
-    }
-    listed.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
-    const isReplaced = replacedSnapshots(
-      listed,
-      tombstones.map(({ tombstone }) => tombstone),
-    )
-    const later = await this.#tombstonesSince(tombstones, options)
-    const all = [...tombstones, ...later]
-    const history = {
-      tombstones: all,
-      forgotten:
-        later.length === 0 ? forgotten : new ForgottenIds(all.map(({ tombstone }) => tombstone)),
-      snapshots: listed.filter(({ id }) => !isReplaced.has(id)),
-      replaced: listed.filter(({ id }) => isReplaced.has(id)),
-      files,
-      leftovers,
-    }
+    const history = await loadHistory(this, options)
     this.onHistory?.(history)
     return history
-  }
-
-  async #tombstonesSince(
-    tombstones: readonly LoadedTombstone[],
-    { signal }: LoadOptions,
-  ): Promise<LoadedTombstone[]> {
-    const known = new Set(tombstones.map(({ name }) => name))
-    const operation = signal === undefined ? {} : { signal }
-    const listed = await this.backend.list('retired', operation)
-    if (listed.every(({ name }) => known.has(name))) return []
-    const now = await this.tombstones({ ...operation, onDamage: () => {} })
-    return now.filter(({ name }) => !known.has(name))
   }
 
   /** Every valid mark and sweep intent. */

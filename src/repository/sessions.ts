@@ -101,7 +101,7 @@ export async function listSessions(
 }
 
 /** Ids in hex of the sessions that have not ended, dead or alive: what they wrote is not settled. */
-function idsOfSessions(sessions: readonly SeenSession[]): Set<string> {
+export function idsOfSessions(sessions: readonly SeenSession[]): Set<string> {
   return new Set(sessions.map(({ beat }) => toHex(beat.sessionId)))
 }
 

@@ -7,9 +7,15 @@ import { fromHex, toHex } from '../base/bytes.ts'
 import { type FileName, idBytes, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
 import { encodeTombstone, type Forgotten } from '../format/session.ts'
 import { requireAdmin } from './keyring.ts'
-import type { LoadedTombstone, Repository } from './repository.ts'
+import type {
+  History,
+  LoadedTombstone,
+  LoadOptions,
+  Repository,
+  SeenTombstone,
+} from './repository.ts'
 import { replacedForGood } from './partial-snapshots.ts'
-import { listSettling } from './sessions.ts'
+import { type IsSettled, listSettling } from './sessions.ts'
 import type { Snapshot } from './snapshots.ts'
 import { timeOf } from './time.ts'
 
@@ -33,6 +39,20 @@ function forgottenOf({ snapshot, replacement }: ForgetItem): Forgotten {
     author: fromHex(snapshot.author) ?? new Uint8Array(),
     aead: snapshot.aead,
   }
+}
+
+/**
+ * The tombstones of a history with the bodies that they keep; those that are gone since were merged
+ * into others, which are given as well.
+ */
+export async function wholeTombstones(
+  repository: Repository,
+  seen: readonly SeenTombstone[],
+  options: LoadOptions = {},
+): Promise<LoadedTombstone[]> {
+  const loaded = await repository.openTombstones(seen, options)
+  if (loaded.length === seen.length) return loaded
+  return [...loaded, ...(await repository.tombstones({ ...options, onDamage: () => {} }))]
 }
 
 /** What is forgotten: the union of all tombstones. One with a body goes before one without. */
@@ -100,7 +120,7 @@ export async function forgetSnapshots(
   requireForgetting(repository)
   if (items.length === 0) return
   const { signal } = options
-  const known = (await repository.tombstones(options)).map(({ id }) => id)
+  const known = (await repository.seenTombstones(options)).map(({ id }) => id)
   await saveTombstones(repository, items.map(forgottenOf), { known, merged: [] }, signal)
   await removeSnapshotFiles(
     repository,
@@ -123,7 +143,7 @@ export async function saveAcceptance(
   const forgotten = lost.snapshots.map((snapshot): Forgotten => {
     return { snapshot, replacement: none, body: none, author: none, aead: 0 }
   })
-  const known = (await repository.tombstones(operation(signal))).map(({ id }) => id)
+  const known = (await repository.seenTombstones(operation(signal))).map(({ id }) => id)
   const time = timeOf(repository.clock.wallNs())
   const body = encodeTombstone({ forgotten, time, known, merged: lost.tombstones })
   await repository.saveObject('retired', body, signal)
@@ -153,30 +173,43 @@ export async function tidyTombstones(
   requireForgetting(repository)
   const { isSettled } = await listSettling(repository, options.signal)
   const history = await repository.history(options)
-  const { tombstones, leftovers } = history
   // Before what replaces them, which may be among the leftovers.
-  const replaced = replacedForGood(history, isSettled).map(({ name }) => name)
+  const replaced = await replacedFiles(repository, history, isSettled, options)
   await removeSnapshotFiles(repository, replaced, options)
-  await removeSnapshotFiles(repository, leftovers, options)
-  await mergeTombstones(repository, tombstones, options.signal)
+  await removeSnapshotFiles(repository, history.leftovers, options)
+  await mergeTombstones(repository, history.tombstones, options)
+}
+
+async function replacedFiles(
+  repository: Repository,
+  history: History,
+  isSettled: IsSettled,
+  options: { readonly signal?: AbortSignal },
+): Promise<FileName[]> {
+  if (history.replaced.length === 0) return []
+  const tombstones = (await repository.tombstones(options)).map(({ tombstone }) => tombstone)
+  return replacedForGood(history, tombstones, isSettled).map(({ name }) => name)
 }
 
 async function mergeTombstones(
   repository: Repository,
-  tombstones: readonly LoadedTombstone[],
-  signal: AbortSignal | undefined,
+  tombstones: readonly SeenTombstone[],
+  options: { readonly signal?: AbortSignal },
 ): Promise<void> {
-  const small = tombstones.filter(({ byteCount }) => byteCount < MERGED_BYTES_MAX)
-  if (small.length <= MERGE_ABOVE_COUNT) return
+  const { signal } = options
+  const isSmall = ({ byteCount }: SeenTombstone) => byteCount < MERGED_BYTES_MAX
+  if (tombstones.filter(isSmall).length <= MERGE_ABOVE_COUNT) return
+  // Only those that can be read whole: what is lost of the others would be lost for good.
+  const small = await repository.openTombstones(tombstones.filter(isSmall), options)
   const merged = new Map<string, Uint8Array>()
   for (const { id, tombstone } of small) {
     for (const one of [id, ...tombstone.merged]) merged.set(toHex(one), one)
   }
   // What they knew stays named, so that one which was taken away before is still missed.
   const known = new Map<string, Uint8Array>()
-  for (const { id, tombstone } of tombstones) {
-    for (const one of [id, ...tombstone.known]) {
-      if (!merged.has(toHex(one))) known.set(toHex(one), one)
+  for (const one of tombstones) {
+    for (const id of [one.id, ...one.known]) {
+      if (!merged.has(toHex(id))) known.set(toHex(id), id)
     }
   }
   const items = [...forgottenSnapshots(small).values()]

@@ -218,7 +218,7 @@ class LocalAccess implements RepositoryAccess {
     // Ask for a password only where there is something to open with it.
     await this.#requireConfig()
     const repository = await Repository.open(
-      { backend: this.backend, clock, random, process },
+      { backend: this.backend, clock, random, process, cache: () => this.cache() },
       {
         secret: await this.secret('once'),
         ...(keyHint === undefined ? {} : { keyHint }),

@@ -51,7 +51,7 @@ export async function listForgotten(
   repository: Repository,
   signal: AbortSignal,
 ): Promise<ForgottenSnapshot[]> {
-  const found = undeletable(repository, await repository.history({ signal }))
+  const found = await undeletable(repository, await repository.history({ signal }), { signal })
   return found.map(({ snapshot, forgottenNs }) => ({
     snapshot: shownSnapshot(snapshot, new Set()),
     forgottenNs,

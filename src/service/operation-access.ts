@@ -18,7 +18,8 @@ export function operationAccess(base: Access, { signal, warn }: OperationContext
     const opened = await base.open()
     const { unlocked, backend, clock, random, process } = opened
     // A session of its own: two backups through one opening are two runs (FORMAT.md 16).
-    const repository = new Repository({ backend, clock, random, process }, unlocked, warn)
+    const cache = () => base.cache()
+    const repository = new Repository({ backend, clock, random, process, cache }, unlocked, warn)
     repository.onHistory = opened.onHistory
     return repository
   }

@@ -169,7 +169,7 @@ describe('undelete', () => {
 
   test('brings back what was forgotten, as it was, once', async () => {
     const { backend, repository, first } = await forgotten()
-    const found = undeletable(repository, await repository.history())
+    const found = await undeletable(repository, await repository.history())
     expect(found.map(({ snapshot }) => snapshot.id)).toEqual([first.id])
     const [undeleted] = await undelete(repository, CHOOSE_ALL)
     const back = (await repository.snapshots()).find(({ id }) => id === undeleted?.snapshot.id)
@@ -178,7 +178,7 @@ describe('undelete', () => {
     expect(content).toEqual(first.content)
     expect(lineOf(back)).toBe(lineOf(first))
     expect(toHex(original?.author ?? Buffer.of())).toBe(first.author)
-    expect(undeletable(repository, await repository.history())).toEqual([])
+    expect(await undeletable(repository, await repository.history())).toEqual([])
     expect(await undelete(repository, CHOOSE_ALL)).toEqual([])
     expect(textOf(await check(backend))).toBe('')
   })
@@ -186,7 +186,7 @@ describe('undelete', () => {
   test('what was replaced by tag is no candidate', async () => {
     const { repository } = await three()
     await changeTags(repository, { choose: ALL, change: ADD })
-    expect(undeletable(repository, await repository.history())).toEqual([])
+    expect(await undeletable(repository, await repository.history())).toEqual([])
   })
 
   test('says what is gone, and changes nothing', async () => {

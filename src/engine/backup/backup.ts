@@ -304,7 +304,8 @@ class BackupRun {
     // Sessions first: of one that is dead by then, no snapshot can come later.
     const { sessions, isSettled } = await listSettling(repository, signal)
     const history = await repository.history({ signal })
-    const replaced = new Set(replacedForGood(history, isSettled))
+    const tombstones = (await repository.tombstones({ signal })).map(({ tombstone }) => tombstone)
+    const replaced = new Set(replacedForGood(history, tombstones, isSettled))
     const kept = [...history.snapshots, ...history.replaced].filter((one) => !replaced.has(one))
     let isUnconfirmed = false
     for (const { beat, files } of sessions.filter(isLeft)) {

@@ -1,6 +1,7 @@
 /** What snapshots, tombstones and this client's memory name, and is not there. */
 
-import { forgottenSnapshots } from '../../repository/tombstones.ts'
+import { ForgottenIds } from '../../repository/forgotten-ids.ts'
+import { SortedIds } from '../../repository/sorted-ids.ts'
 import {
   findLosses,
   type Loss,
@@ -9,6 +10,7 @@ import {
   tombstonesById,
 } from '../rollback.ts'
 import { type CheckContext, operation } from './check-context.ts'
+import type { CheckedObjects } from './check-objects.ts'
 import type { FileKind } from './check-options.ts'
 
 const FOLDER = {
@@ -27,10 +29,11 @@ const NEXT_STEP: Record<Loss['kind'], string> = {
 
 export async function checkHistory(
   context: CheckContext,
-  history: SeenHistory,
+  objects: CheckedObjects,
   memory: Memory | undefined,
 ): Promise<void> {
   const { findings, repository } = context
+  const history = seenHistoryOf(objects)
   let losses = findLosses(repository, history, memory)
   if (losses.length > 0) {
     losses = findLosses(repository, await withLaterTombstones(context, history), memory)
@@ -40,14 +43,21 @@ export async function checkHistory(
   }
 }
 
+function seenHistoryOf({ snapshots, forgotten, tombstones }: CheckedObjects): SeenHistory {
+  const links = [...tombstones].map(([id, { known, merged }]) => {
+    return [id, { known, merged: SortedIds.of(merged) }] as const
+  })
+  return { snapshots, forgotten, tombstones: new Map(links) }
+}
+
 /** What was forgotten after tombstones were listed and before snapshots were is not lost. */
 async function withLaterTombstones(
   { repository, signal }: CheckContext,
   history: SeenHistory,
 ): Promise<SeenHistory> {
-  const found = await repository.tombstones({ ...operation(signal), onDamage: () => {} })
+  const found = await repository.seenTombstones({ ...operation(signal), onDamage: () => {} })
   const later = tombstonesById(found)
-  const forgotten = forgottenSnapshots(found)
+  const forgotten = new ForgottenIds(found.map((one) => one.forgotten))
   return {
     snapshots: history.snapshots,
     tombstones: new Map([...history.tombstones, ...later]),

@@ -82,7 +82,7 @@ export async function loadNeeded(
   isSettled: IsSettled,
 ): Promise<NeededSnapshots> {
   const { history, tombstones } = await loadHistory(context)
-  const ignored = new Set(replacedForGood(history, isSettled))
+  const ignored = new Set(replacedForGood(history, tombstones, isSettled))
   const all = [...history.snapshots, ...history.replaced]
   const snapshots = all.filter((one) => !ignored.has(one))
   const gone = tombstones.flatMap((tombstone) => tombstone.forgotten)
