@@ -23,12 +23,17 @@ export async function loadHistory(repository: Repository, options: LoadOptions):
   for (const object of await repository.loadObjects('snapshots', options)) {
     const id = snapshotIdOf(object.logicalId)
     files.add(object.name)
+    repository.seenSnapshots.set(object.name, { id, partial: undefined })
     if (forgotten.has(id)) leftovers.push(object.name)
     if (forgotten.has(id) || seen.has(id)) continue
     seen.add(id)
     const decode = () => decodeSnapshot(object, repository.keyring)
     const snapshot = decodedOr(onDamage, 'snapshots', object.name, decode)
-    if (snapshot !== undefined) listed.push(snapshot)
+    if (snapshot === undefined) continue
+    listed.push(snapshot)
+    if (snapshot.envelope.partial) {
+      repository.seenSnapshots.set(object.name, { id, partial: snapshot })
+    }
   }
   listed.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0))
   const isReplaced = await replacedIds(repository, listed, options)

@@ -1,7 +1,7 @@
 /** Small files of a repository as they come out of it, and what is said of those that do not. */
 
 import { isCairnError } from '../base/errors.ts'
-import type { FileName } from '../base/ids.ts'
+import type { FileName, SnapshotId } from '../base/ids.ts'
 import type { Tombstone } from '../format/session.ts'
 import type { FileKind } from '../storage/backend.ts'
 import type { ForgottenIds } from './forgotten-ids.ts'
@@ -48,6 +48,12 @@ export interface SeenTombstone {
   readonly merged: SortedIds
   /** Logical ids of the tombstones that were there when it was written. */
   readonly known: readonly Uint8Array[]
+}
+
+export interface SeenSnapshot {
+  readonly id: SnapshotId
+  /** The whole of it if it is a partial one: those may go without being forgotten. */
+  readonly partial: Snapshot | undefined
 }
 
 export interface History {

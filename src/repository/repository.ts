@@ -31,6 +31,7 @@ import {
   type LoadedObject,
   type LoadedTombstone,
   type LoadOptions,
+  type SeenSnapshot,
   type SeenTombstone,
 } from './loaded-objects.ts'
 import { SeenTombstones } from './seen-tombstones.ts'
@@ -72,6 +73,8 @@ export class Repository {
   readonly sessionId: Uint8Array
   /** Told of every look at tombstones and snapshots. */
   onHistory: ((history: History) => void) | undefined
+  /** Every snapshot that a look at this opening has had, by its file: what is gone since as well. */
+  readonly seenSnapshots = new Map<FileName, SeenSnapshot>()
   readonly #seal: ObjectSeal
   readonly #tombstones: SeenTombstones
   readonly #warn: (message: string) => void

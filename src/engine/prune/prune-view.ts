@@ -10,7 +10,7 @@ import { SESSION_ROLE } from '../../format/session.ts'
 import { decodeEnvelope, type SnapshotEnvelope } from '../../format/snapshot.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
 import { doomedBy, listMarks, type StoredMark } from '../../repository/marks.ts'
-import type { DamagedFile } from '../../repository/repository.ts'
+import type { DamagedFile, SeenSnapshot } from '../../repository/loaded-objects.ts'
 import { replacedForGood, replacedSnapshots } from '../../repository/partial-snapshots.ts'
 import { type IsSettled, listSettling, type SeenSession } from '../../repository/sessions.ts'
 import { type Snapshot, snapshotsNamedBy } from '../../repository/snapshots.ts'
@@ -141,7 +141,7 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
   const { sessions, before, isSettled } = await listSettling(repository, operation.signal)
   requireNoOtherPruner(sessions)
   const needed = await loadNeeded(context, isSettled)
-  requireStillListed(before, needed.listed)
+  requireStillListed(before, needed, repository.seenSnapshots)
   const inventory = new PackInventory(repository, operation)
   await inventory.loadIndex()
   const marks = await listMarks(repository, operation.signal)
@@ -161,12 +161,21 @@ export async function loadView(context: PruneContext): Promise<PruneView> {
 }
 
 /**
- * Whatever went between two listings was forgotten, taken back or withheld. The next attempt would not
- * know that it had ever been there, so this one ends the prune: CAIRN_CONFLICT with `details.vanished`.
+ * Whatever went between two listings was forgotten, taken back or withheld. What this opening has seen
+ * before and a tombstone names, or another one replaces, has rightly gone. Of anything else the next
+ * attempt would not know that it had ever been there, so this one ends the prune: CAIRN_CONFLICT with
+ * `details.vanished`.
  */
-function requireStillListed(before: ReadonlySet<FileName>, now: ReadonlySet<FileName>): void {
+function requireStillListed(
+  before: ReadonlySet<FileName>,
+  { listed, forgotten, replaces }: NeededSnapshots,
+  seen: ReadonlyMap<FileName, SeenSnapshot>,
+): void {
   for (const name of before) {
-    if (now.has(name)) continue
+    if (listed.has(name)) continue
+    const { id, partial } = seen.get(name) ?? {}
+    if (id !== undefined && forgotten.has(id)) continue
+    if (partial !== undefined && replaces(partial)) continue
     throw new CairnError(
       'CAIRN_CONFLICT',
       `snapshot file ${shortId(name)} is not listed any more: somebody removes snapshots, so nothing ` +

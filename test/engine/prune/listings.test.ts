@@ -147,6 +147,44 @@ describe('B16: a file that is listed and, it says, not there', () => {
   })
 })
 
+describe('a snapshot that goes between the two listings of a prune', () => {
+  /** A prune of one who has seen the snapshots before; `go` makes the newest vanish after the first listing. */
+  async function pruneWhile(disk: LyingBackend, go: (id: string, name: string) => Promise<void>) {
+    const repository = await openAgain(disk)
+    const { snapshots } = await repository.history()
+    const newest = snapshots.at(-1)
+    if (newest === undefined) throw new Error('there is no snapshot')
+    let isFirst = true
+    const list = disk.list.bind(disk)
+    disk.list = async (kind, options) => {
+      const files = await list(kind, options)
+      if (kind === 'sessions' && isFirst) {
+        isFirst = false
+        await go(newest.id, newest.name)
+      }
+      return files
+    }
+    return await runPrune(disk, {}, { repository })
+  }
+
+  test('because somebody forgets it is no reason to stop', async () => {
+    const disk = lying()
+    const report = await pruneWhile(disk, async (id) => await forget(await openAgain(disk), [id]))
+    expect(report.packsRemoved).toBeGreaterThan(0)
+    await requireRestorable(honest(disk), kept.slice(0, -1), root)
+  })
+
+  test('without a tombstone ends the prune, and nothing is removed', async () => {
+    const disk = lying()
+    const before = names(disk, 'packs')
+    const pruned = pruneWhile(disk, async (_id, name) => {
+      disk.files.delete(`snapshots/${name}`)
+    })
+    await expect(pruned).rejects.toMatchObject({ code: 'CAIRN_CONFLICT' })
+    expect(names(disk, 'packs')).toEqual(before)
+  })
+})
+
 describe('B22: a listing that is not what is there', () => {
   test.each(STORED)('lacks any one of %s, for once or for good', async (kind) => {
     expect(names(base, kind).length).toBeGreaterThan(1)
