@@ -68,6 +68,12 @@ export class BlobReader {
     throw new CairnError('CAIRN_CORRUPT', `blob ${blob} is damaged`, { cause: problems[0] })
   }
 
+  /** Begins to read what will be asked for soon. If that fails, it fails again when it is asked for. */
+  readAhead(id: Uint8Array, type: BlobType, signal?: AbortSignal): void {
+    const location = this.#index.find(id).find((one) => one.type === type)
+    if (location !== undefined) this.#segment(location, signal).catch(() => {})
+  }
+
   async #loadAt(location: BlobLocation, id: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
     const plain = await this.#segment(location, signal)
     const { offset, length, type } = location

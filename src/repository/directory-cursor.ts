@@ -68,10 +68,15 @@ export class DirectoryCursor {
     )
   }
 
+  /** The entry that comes next; undefined at the end, and where a node has to be read first. */
+  get entry(): TreeEntry | undefined {
+    return this.#entries[this.#at]
+  }
+
   /** The entry that comes next; undefined at the end. */
   async peek(): Promise<TreeEntry | undefined> {
     while (this.nextNode !== undefined) await this.openNode()
-    return this.#entries[this.#at]
+    return this.entry
   }
 
   advance(): void {
@@ -94,8 +99,10 @@ async function skipShared(a: DirectoryCursor, b: DirectoryCursor): Promise<void>
       continue
     }
     if (nextA.height === 0 && nextB.height === 0) return
-    if (nextA.height >= nextB.height) await a.openNode()
-    if (nextB.height >= nextA.height) await b.openNode()
+    await Promise.all([
+      nextA.height >= nextB.height ? a.openNode() : undefined,
+      nextB.height >= nextA.height ? b.openNode() : undefined,
+    ])
   }
 }
 
@@ -104,19 +111,35 @@ export interface EntryPair {
   readonly after: TreeEntry | undefined
 }
 
-/** The entries of two directories by name, without those in nodes that both have. */
+/**
+ * The entries of two directories by name, without those in nodes that both have. In runs, each as
+ * far as the leaves go that are read: a step of a generator for each entry takes longer than the entry.
+ */
 export async function* pairEntries(
   a: DirectoryCursor,
   b: DirectoryCursor,
-): AsyncGenerator<EntryPair> {
+): AsyncGenerator<readonly EntryPair[]> {
   for (;;) {
     await skipShared(a, b)
-    const [before, after] = [await a.peek(), await b.peek()]
-    if (before === undefined && after === undefined) return
-    const isFirst = after === undefined || (before !== undefined && before.name <= after.name)
-    const isSecond = before === undefined || (after !== undefined && after.name <= before.name)
-    if (isFirst) a.advance()
-    if (isSecond) b.advance()
-    yield { before: isFirst ? before : undefined, after: isSecond ? after : undefined }
+    await Promise.all([a.peek(), b.peek()])
+    const pairs: EntryPair[] = []
+    while (a.nextNode === undefined && b.nextNode === undefined) {
+      const pair = takePair(a, b)
+      if (pair === undefined) break
+      pairs.push(pair)
+    }
+    if (pairs.length === 0) return
+    yield pairs
   }
+}
+
+/** What comes first of what comes next; undefined at the end of both. */
+function takePair(a: DirectoryCursor, b: DirectoryCursor): EntryPair | undefined {
+  const [before, after] = [a.entry, b.entry]
+  if (before === undefined && after === undefined) return undefined
+  const isFirst = after === undefined || (before !== undefined && before.name <= after.name)
+  const isSecond = before === undefined || (after !== undefined && after.name <= before.name)
+  if (isFirst) a.advance()
+  if (isSecond) b.advance()
+  return { before: isFirst ? before : undefined, after: isSecond ? after : undefined }
 }

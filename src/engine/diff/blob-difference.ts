@@ -82,7 +82,10 @@ export class BlobDifference {
   async addContents(before: TreeEntry | undefined, after: TreeEntry | undefined): Promise<void> {
     if (before?.content !== undefined) this.#addReferences('before', before.content)
     if (after?.content !== undefined) this.#addReferences('after', after.content)
-    await this.#addLists(before?.contentList, after?.contentList)
+    const [listBefore, listAfter] = [before?.contentList, after?.contentList]
+    if (listBefore !== undefined || listAfter !== undefined) {
+      await this.#addLists(listBefore, listAfter)
+    }
   }
 
   /** Nodes of two chunk lists level by level, without those that both have. */

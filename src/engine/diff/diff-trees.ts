@@ -4,14 +4,14 @@
  * it already. Memory: one leaf for each level of directories on both sides, and `BlobDifference`.
  */
 
-import { equalBytes, type ByteString, textOf } from '../../base/bytes.ts'
+import { type ByteString, textOf } from '../../base/bytes.ts'
 import { CairnError, isCairnError, throwIfAborted } from '../../base/errors.ts'
-import { LIMIT } from '../../format/constants.ts'
+import { BLOB_TYPE, LIMIT } from '../../format/constants.ts'
 import { ENTRY_TYPE, type NodeRoot, type TreeEntry } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
-import { DirectoryCursor, pairEntries } from '../../repository/directory-cursor.ts'
+import { DirectoryCursor, type EntryPair, pairEntries } from '../../repository/directory-cursor.ts'
 import { type BlobCounts, BlobDifference, type Side } from './blob-difference.ts'
-import { hasSameContent, hasSameMetadata } from './same-entry.ts'
+import { hasSameContent, hasSameMetadata, isSameRoot } from './same-entry.ts'
 
 export interface DiffOptions {
   readonly blobs: BlobReader
@@ -51,6 +51,9 @@ export async function diffTrees(options: DiffOptions): Promise<DiffReport> {
 }
 
 const SIGNS: Readonly<Record<Side, string>> = { before: '-', after: '+' }
+
+/** How many pairs of directories are read before they are compared. */
+const READ_AHEAD = 8
 
 class Comparison {
   readonly #options: DiffOptions
@@ -103,19 +106,65 @@ class Comparison {
     const { signal, drain } = this.#options
     await this.#withDamage(path, async () => {
       requireDepth(depth)
-      const pairs = pairEntries(this.#cursor('before', before), this.#cursor('after', after))
-      for await (const pair of pairs) {
-        throwIfAborted(signal)
-        if (pair.before !== undefined && pair.after !== undefined) {
-          await this.#both(path, pair.before, pair.after, depth)
-        } else if (pair.before !== undefined) {
-          await this.#one('before', path, pair.before, depth)
-        } else if (pair.after !== undefined) {
-          await this.#one('after', path, pair.after, depth)
+      const runs = pairEntries(this.#cursor('before', before), this.#cursor('after', after))
+      for await (const pairs of runs) {
+        const ahead = this.#readAhead(pairs)
+        for (const pair of pairs) {
+          throwIfAborted(signal)
+          if (!this.#tellSame(path, pair)) await this.#pair(path, pair, depth, ahead)
         }
         await drain()
       }
     })
+  }
+
+  async #pair(
+    path: ByteString,
+    { before, after }: EntryPair,
+    depth: number,
+    ahead: () => void,
+  ): Promise<void> {
+    if (before !== undefined && after !== undefined)
+      await this.#both(path, before, after, depth, ahead)
+    else if (before !== undefined) await this.#one('before', path, before, depth)
+    else if (after !== undefined) await this.#one('after', path, after, depth)
+  }
+
+  /** Begins to read the first directories of a run that differ; one more whenever it is called. */
+  #readAhead(pairs: readonly EntryPair[]): () => void {
+    const { blobs, signal } = this.#options
+    const roots = pairs.flatMap(({ before, after }) => {
+      const [left, right] = [before?.subtree, after?.subtree]
+      return left === undefined || right === undefined || isSameRoot(left, right)
+        ? []
+        : [[left, right]]
+    })
+    let at = 0
+    const ahead = () => {
+      for (const { id, height } of roots[at++] ?? []) {
+        blobs.readAhead(id, height === 0 ? BLOB_TYPE.leaf : BLOB_TYPE.inner, signal)
+      }
+    }
+    while (at < READ_AHEAD) ahead()
+    return ahead
+  }
+
+  /** Where both sides have the same contents there is nothing to read, and nothing to wait for. */
+  #tellSame(directory: ByteString, { before, after }: EntryPair): boolean {
+    if (before === undefined || after === undefined) return false
+    if (!hasSameContent(before, after) || !isSameRoot(before.subtree, after.subtree)) return false
+    if (before.type === ENTRY_TYPE.file && after.type === ENTRY_TYPE.file) {
+      this.#difference.addCommon(after)
+    }
+    this.#tell(directory, before, after, true)
+    return true
+  }
+
+  #tell(directory: ByteString, before: TreeEntry, after: TreeEntry, isSame: boolean): void {
+    const modifier = this.#modifier(before, after, isSame)
+    if (modifier === '') return
+    const end = after.type === ENTRY_TYPE.directory ? '/' : ''
+    this.#options.onChange(`${directory}/${after.name}${end}`, modifier)
   }
 
   async #both(
@@ -123,21 +172,19 @@ class Comparison {
     before: TreeEntry,
     after: TreeEntry,
     depth: number,
+    ahead: () => void,
   ): Promise<void> {
     const path = `${directory}/${after.name}`
-    const isFile = before.type === ENTRY_TYPE.file && after.type === ENTRY_TYPE.file
-    const isSame = hasSameContent(before, after)
-    if (isFile && isSame) this.#difference.addCommon(after)
-    else await this.#withDamage(path, () => this.#difference.addContents(before, after))
-    const modifier = this.#modifier(before, after, isFile, isSame)
-    const shown = after.type === ENTRY_TYPE.directory ? `${path}/` : path
-    if (modifier !== '') this.#options.onChange(shown, modifier)
+    await this.#withDamage(path, () => this.#difference.addContents(before, after))
+    this.#tell(directory, before, after, hasSameContent(before, after))
     if (before.subtree === undefined || after.subtree === undefined) return
-    if (equalBytes(before.subtree.id, after.subtree.id)) return
+    if (isSameRoot(before.subtree, after.subtree)) return
+    ahead()
     await this.directories(path, before.subtree, after.subtree, depth + 1)
   }
 
-  #modifier(before: TreeEntry, after: TreeEntry, isFile: boolean, isSame: boolean): string {
+  #modifier(before: TreeEntry, after: TreeEntry, isSame: boolean): string {
+    const isFile = before.type === ENTRY_TYPE.file && after.type === ENTRY_TYPE.file
     let modifier = before.type === after.type ? '' : 'T'
     if (isFile && !isSame) {
       this.#changedFiles++
@@ -170,7 +217,9 @@ class Comparison {
     await this.#withDamage(path, async () => {
       requireDepth(depth)
       const cursor = this.#cursor(side, root)
-      for (let entry = await cursor.peek(); entry !== undefined; entry = await cursor.peek()) {
+      for (;;) {
+        const entry = cursor.entry ?? (await cursor.peek())
+        if (entry === undefined) break
         throwIfAborted(signal)
         cursor.advance()
         await this.#one(side, path, entry, depth)

@@ -3,6 +3,8 @@
 import { equalBytes } from '../../base/bytes.ts'
 import type { NodeRoot, Time, TreeEntry } from '../../format/tree.ts'
 
+const NOTHING = new Uint8Array()
+
 function isSameTime(a: Time | undefined, b: Time | undefined): boolean {
   return a?.seconds === b?.seconds && a?.nanoseconds === b?.nanoseconds
 }
@@ -11,14 +13,13 @@ function isSameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): bool
   return a === undefined || b === undefined ? a === b : equalBytes(a, b)
 }
 
-function isSameRoot(a: NodeRoot | undefined, b: NodeRoot | undefined): boolean {
+export function isSameRoot(a: NodeRoot | undefined, b: NodeRoot | undefined): boolean {
   return a?.height === b?.height && isSameBytes(a?.id, b?.id)
 }
 
 /** By the ids of their chunks. */
 export function hasSameContent(a: TreeEntry, b: TreeEntry): boolean {
-  const nothing = new Uint8Array()
-  const isSame = equalBytes(a.content ?? nothing, b.content ?? nothing)
+  const isSame = equalBytes(a.content ?? NOTHING, b.content ?? NOTHING)
   return isSame && isSameRoot(a.contentList, b.contentList)
 }
 

@@ -144,7 +144,9 @@ export class TreeSearch<Hit> {
           }
         },
       })
-      for (let entry = await cursor.peek(); entry !== undefined; entry = await cursor.peek()) {
+      for (;;) {
+        const entry = cursor.entry ?? (await cursor.peek())
+        if (entry === undefined) break
         cursor.advance()
         const one = await this.#visit(entry, root, place)
         if (one !== undefined) found.push(one)
