@@ -238,6 +238,7 @@ async function publish(
 ): Promise<RecoverReport> {
   const operation = signal === undefined ? {} : { signal }
   const content = contentOf(repository, found.root, program)
+  await state.renewSession()
   state.hasUnconfirmed = true
   const snapshot = await saveSnapshot(
     repository,

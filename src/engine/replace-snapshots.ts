@@ -64,6 +64,7 @@ export async function replaceSnapshots(
 ): Promise<Replaced[] | undefined> {
   const { signal, keepOld } = options
   const operation = signal === undefined ? {} : { signal }
+  await state.renewSession()
   state.hasUnconfirmed = replacements.length > 0
   const items = replacements.map((one) => ({ ...one, partial: one.old.envelope.partial }))
   const saved = await saveSnapshots(repository, items, seenStateOf(view), operation)

@@ -156,6 +156,7 @@ async function writeAgain(
     const original = originalOf(forgotten)
     return [{ forgotten, time, partial, content: { ...content, original } }]
   })
+  await state.renewSession()
   state.hasUnconfirmed = true
   const saved = await saveSnapshots(repository, items, seenStateOf(view), operation)
   const written: Undeleted[] = items.flatMap(({ forgotten }, i) => {

@@ -99,6 +99,8 @@ export function seenStateOf({ isSettled, history }: WriterView): SeenState {
 export interface WriterState {
   /** Snapshots are written that nobody may be told of yet. */
   hasUnconfirmed: boolean
+  /** To be called before a snapshot is written: see `Session.renew`. */
+  readonly renewSession: () => Promise<void>
 }
 
 /** Runs `work` as a session. Its snapshots count as confirmed when this has returned. */
@@ -109,7 +111,8 @@ export async function asWriter<T>(
 ): Promise<T> {
   repository.requireWritable()
   const session = new Session(repository, 'writer')
-  const state: WriterState = { hasUnconfirmed: false }
+  const renewSession = () => session.renew(signal)
+  const state: WriterState = { hasUnconfirmed: false, renewSession }
   // A beat that fails is made up for by the next: a session is alive for many of them.
   const stopBeats = repository.clock.every(BEAT_PERIOD_MS, () => {
     session.beat(signal).catch(() => {})

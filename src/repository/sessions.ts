@@ -8,6 +8,8 @@ import type { Repository } from './repository.ts'
 import { nanosecondsOf, timeOf } from './time.ts'
 
 export const BEAT_PERIOD_MS = 10 * 60 * 1000
+/** A beat has been missed. */
+const RENEWED_AFTER_NS = 2n * BigInt(BEAT_PERIOD_MS) * 1_000_000n
 const ALIVE_NS = 3n * 3600n * 1_000_000_000n
 
 /** A session of this process: writes beats until it is ended. */
@@ -16,6 +18,7 @@ export class Session {
   readonly #startNs: bigint
   readonly #role: number
   #beat = 0
+  #beatNs = 0n
   #last: FileName | undefined
 
   constructor(repository: Repository, role: keyof typeof SESSION_ROLE) {
@@ -27,10 +30,11 @@ export class Session {
   /** Writes the next beat, makes it durable and removes the one before it. */
   async beat(signal?: AbortSignal): Promise<void> {
     const { process, clock, backend, sessionId } = this.#repository
+    const nowNs = clock.wallNs()
     const body = encodeBeat({
       sessionId,
       beat: this.#beat,
-      time: timeOf(clock.wallNs()),
+      time: timeOf(nowNs),
       start: timeOf(this.#startNs),
       hostname: process.hostname,
       pid: process.pid,
@@ -43,7 +47,17 @@ export class Session {
     const before = this.#last
     this.#last = name
     this.#beat++
+    this.#beatNs = nowNs
     if (before !== undefined) await backend.remove({ kind: 'sessions', name: before }, operation)
+  }
+
+  /**
+   * Writes a beat if the last one is long ago. Of a run that slept others may think that it is dead,
+   * and remove its session: whoever is about to write a snapshot has to be known to be there.
+   */
+  async renew(signal?: AbortSignal): Promise<void> {
+    const ageNs = this.#repository.clock.wallNs() - this.#beatNs
+    if (ageNs > RENEWED_AFTER_NS) await this.beat(signal)
   }
 
   /** Removes the last beat: this session is over. Also after an abort. */

@@ -550,6 +550,18 @@ export const MUTANTS = [
     ],
   },
   {
+    name: 'slept-session-not-renewed',
+    why: 'a run that slept writes a snapshot though somebody has removed its session meanwhile',
+    tests: { file: UNSETTLED, name: 'a run that slept' },
+    edits: [
+      {
+        file: BACKUP,
+        find: '    await this.#session?.renew(signal)\n    this.#isUnconfirmed = true\n',
+        replace: '    this.#isUnconfirmed = true\n',
+      },
+    ],
+  },
+  {
     name: 'unlock-ends-unconfirmed',
     why: '`unlock` removes the session of a snapshot that was not confirmed',
     tests: { file: 'test/engine/unlock.test.ts', name: 'an unconfirmed snapshot' },

@@ -61,6 +61,7 @@ class BackupRun {
   /** Rejects as soon as the run has to end, whatever workers are at. */
   readonly #ended: Promise<never>
   #checkpoints: Checkpoints | undefined
+  #session: Session | undefined
   readonly #startNs: bigint
   readonly #paths: readonly ByteString[]
   readonly #interruption: AbortSignal | undefined
@@ -100,7 +101,7 @@ class BackupRun {
     }
     if (!dryRun) repository.requireWritable()
     this.#options.listener.onOpened?.(repository)
-    const session = new Session(repository, 'writer')
+    const session = (this.#session = new Session(repository, 'writer'))
     const stopBeats = environment.clock.every(BEAT_PERIOD_MS, () => this.#beat(session))
     const stopCheckpoints = environment.clock.every(
       CHECKPOINT_PERIOD_MS,
@@ -169,6 +170,7 @@ class BackupRun {
       seen,
       time: timeOf(this.#options.timeNs ?? this.#startNs),
       signal,
+      renewSession: async () => await this.#session?.renew(signal),
       take: (onStoring) => pass().checkpoint(onStoring),
       contentOf: (result) => this.#contentOf(repository, result, seen, environment.clock.wallNs()),
       isLost: async (result) => (await this.#lost(repository, result)) !== undefined,
@@ -271,6 +273,7 @@ class BackupRun {
     const content = this.#contentOf(repository, result, seen, endNs)
     const time = timeOf(this.#options.timeNs ?? this.#startNs)
     const known = this.#checkpoints?.seen ?? seen
+    await this.#session?.renew(signal)
     this.#isUnconfirmed = true
     const saved = await saveSnapshot(repository, time, content, known, { signal })
     await repository.backend.flush()

@@ -27,6 +27,8 @@ export interface CheckpointSource {
   readonly seen: SeenState
   readonly time: Time
   readonly signal: AbortSignal
+  /** To be called before a snapshot is written: see `Session.renew`. */
+  readonly renewSession: () => Promise<void>
   /** What is in so far, durable; undefined if there is nothing new. `onStoring` as in `BackupPass`. */
   take(onStoring: () => void): Promise<PassResult | undefined>
   contentOf(result: PassResult): SnapshotContent
@@ -102,6 +104,7 @@ export class Checkpoints {
     })
     if (result === undefined || (await this.#source.isLost(result))) return
     const content = this.#source.contentOf(result)
+    await this.#source.renewSession()
     const saved = await this.#save(time, content)
     const open = this.#unconfirmed
     this.#unconfirmed = [...open, saved]

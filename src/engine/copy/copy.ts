@@ -140,6 +140,7 @@ async function publish(
 ): Promise<CopiedSnapshot[] | undefined> {
   const operation = signal === undefined ? {} : { signal }
   if ((await lostPacks(target, relied, { signal })).length > 0) return undefined
+  await state.renewSession()
   state.hasUnconfirmed = snapshots.length > 0
   const items = snapshots.map(({ source, content }) => {
     const { time, partial } = source.envelope

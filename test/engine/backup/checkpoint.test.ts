@@ -149,16 +149,18 @@ describe('a checkpoint', () => {
   ] as const)(
     'that may lack something ($verb fails) leaves the run open until another stands for it',
     async (fault) => {
+      const times = Number.POSITIVE_INFINITY
       const alone = await newDisk()
-      const stopped = stopAtSnapshot(alone, 1)
-      stopped.inject(fault)
-      await expect(backUpTicking(stopped)).rejects.toThrow('cannot reach the storage')
+      // Packs are listed at the beginning, before the first, and before and after the second.
+      const stopped = new FaultyBackend(alone, [
+        fault,
+        { verb: 'list', kind: 'packs', nth: 2, times },
+      ])
+      await expect(backUpTicking(stopped)).rejects.toMatchObject({ code: 'CAIRN_STORAGE_DOWN' })
       expect((await snapshotsOf(alone)).snapshots).toHaveLength(1)
       expect(await alone.list('sessions')).toHaveLength(1)
 
       const followed = await newDisk()
-      const times = Number.POSITIVE_INFINITY
-      // Packs are listed at the beginning, before the first, and before and after the second.
       const later = new FaultyBackend(followed, [
         fault,
         { verb: 'list', kind: 'packs', nth: 4, times },

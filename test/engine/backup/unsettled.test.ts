@@ -190,3 +190,33 @@ test.each(['whole', 'broken'] as const)(
     await runPrune(disk)
   },
 )
+
+test('a run that slept, and whose session somebody removed, is there again before its snapshot', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  await run(disk, [])
+  const other = join(root, 'slept')
+  plant(other, [2000, 2001])
+  const { pid: _, ...environment } = newProcess(alive)
+  const { clock, process } = environment
+  let sleptNs = 0n
+  environment.clock = { ...clock, wallNs: () => clock.wallNs() + sleptNs }
+  const elsewhere = { ...process, hostname: 'elsewhere', isAlive: () => false }
+  const save = disk.save.bind(disk)
+  let seen: number | undefined
+  disk.save = async (file, bytes, options) => {
+    if (file.kind === 'packs' && sleptNs === 0n) {
+      sleptNs = 4n * 3_600_000_000_000n
+      const meanwhile = { ...environment, process: elsewhere }
+      const opening = openAgain(disk, meanwhile)
+      await backUp(disk, source, { environment: meanwhile, opening })
+      expect(names(disk, 'sessions')).toEqual([])
+      seen = undefined
+    }
+    if (file.kind === 'snapshots') seen = names(disk, 'sessions').length
+    await save(file, bytes, options)
+  }
+  await backUp(disk, other, { environment, opening: openAgain(disk, environment) })
+  expect(seen).toBe(1)
+  expect(names(disk, 'sessions')).toEqual([])
+})
