@@ -5,6 +5,10 @@
  *   acknowledged   a snapshot that was acknowledged and not forgotten is listed and restores
  *                  byte for byte, by anybody
  *   forgotten      a snapshot whose forgetting was acknowledged is not listed
+ *   replaced       of a snapshot and what is written in its place one is listed and restores at any
+ *                  moment; once that was acknowledged, the new one
+ *   brought back   what `undelete` has acknowledged is as if it had just been backed up; it refuses
+ *                  only what a prune may have taken
  *   in doubt       any other listed snapshot restores too, unless its session still says that it
  *                  is unconfirmed
  *   immutable      a file has the SHA-256 of its bytes as its name
@@ -19,6 +23,7 @@ import { CairnError, errorChain } from '../../src/base/errors.ts'
 import type { SnapshotId } from '../../src/base/ids.ts'
 import type { Environment } from '../../src/engine/environment.ts'
 import { checkRepository } from '../../src/engine/check/check.ts'
+import { originalOf } from '../../src/engine/replace-snapshots.ts'
 import type { BlobType } from '../../src/format/constants.ts'
 import { decodeBeat, decodeMark, MARK_PHASE } from '../../src/format/session.ts'
 import { ENTRY_TYPE, type NodeRoot } from '../../src/format/tree.ts'
@@ -38,8 +43,13 @@ import { digestOf, type SourceRecord } from './source-record.ts'
 export interface Claim {
   readonly id: SnapshotId
   readonly record: SourceRecord
-  /** `asked`: a client tried to forget it and was not told that it had succeeded. */
-  state: 'kept' | 'asked' | 'forgotten'
+  /** The first of those that were written in the place of one another. */
+  readonly line: string
+  /**
+   * `asked`: a client tried to forget it and was not told that it had succeeded. `replaced`: the
+   * same of one that has set out to write another in its place.
+   */
+  state: 'kept' | 'replaced' | 'asked' | 'forgotten'
 }
 
 /** Where bytes 32 to 64 of a pack or object, its salt, decide its key. */
@@ -51,8 +61,12 @@ export class Oracle {
   readonly #environment: Environment
   readonly claims = new Map<SnapshotId, Claim>()
   readonly violations: string[] = []
-  /** What clients have set out to forget, known or not. */
-  readonly #unwanted = new Set<SnapshotId>()
+  /** What clients have set out to forget, known or not, and the first of its line. */
+  readonly #unwanted = new Set<string>()
+  /** What clients have set out to replace. */
+  readonly #replaced = new Set<SnapshotId>()
+  /** Whether a prune has ever set out to remove something. */
+  hasPruned = false
   readonly #salts = new Map<string, string>()
   /** Packs that an intent has ever named. */
   readonly #intended = new Set<string>()
@@ -89,6 +103,7 @@ export class Oracle {
       ?.loadObject('marks', file.name)
       .then((object) => {
         const mark = object === undefined ? undefined : decodeMark(object.body)
+        if (mark !== undefined) this.hasPruned = true
         if (mark?.phase !== MARK_PHASE.sweep) return
         for (const pack of mark.packs) this.#intended.add(pack)
       })
@@ -101,11 +116,16 @@ export class Oracle {
   }
 
   /** A client is about to forget these, and will not say more before it is done. */
-  unwanted(ids: readonly SnapshotId[]): Claim[] {
+  unwanted(snapshots: readonly Snapshot[]): Claim[] {
     const chosen: Claim[] = []
-    for (const id of ids) {
-      this.#unwanted.add(id)
-      const claim = this.claims.get(id)
+    for (const snapshot of snapshots) {
+      const line = lineOf(snapshot)
+      this.#unwanted.add(snapshot.id).add(line)
+      for (const claim of this.claims.values()) {
+        // It may be what is in the place of that claim's.
+        if (claim.line === line && claim.state === 'replaced') claim.state = 'asked'
+      }
+      const claim = this.claims.get(snapshot.id)
       if (claim === undefined) continue
       if (claim.state === 'kept') claim.state = 'asked'
       chosen.push(claim)
@@ -113,11 +133,28 @@ export class Oracle {
     return chosen
   }
 
+  /** A client is about to write others in the place of these. */
+  replacing(snapshots: readonly Snapshot[]): void {
+    for (const { id } of snapshots) {
+      this.#replaced.add(id)
+      const claim = this.claims.get(id)
+      if (claim?.state === 'kept') claim.state = 'replaced'
+    }
+  }
+
+  /** A client was told that `snapshot` is in the place of `oldId`, or is it, brought back. */
+  async succeeds(snapshot: Snapshot, oldId: SnapshotId): Promise<void> {
+    const old = this.claims.get(oldId)
+    if (old === undefined) return
+    old.state = 'forgotten'
+    await this.acknowledge(snapshot.id, old.record, old.line)
+  }
+
   /** A client was told that a snapshot is safe: it has to be, from now on. */
-  async acknowledge(id: SnapshotId, record: SourceRecord): Promise<void> {
+  async acknowledge(id: SnapshotId, record: SourceRecord, line: string = id): Promise<void> {
     // Who saw it before it was acknowledged may have forgotten it since.
-    const state = this.#unwanted.has(id) ? 'asked' : 'kept'
-    const claim: Claim = { id, record, state }
+    const state = this.#unwanted.has(id) ? 'asked' : this.#replaced.has(id) ? 'replaced' : 'kept'
+    const claim: Claim = { id, record, line, state }
     this.claims.set(id, claim)
     await this.#look(async ({ snapshots, blobs }) => {
       await this.#verifyClaim(claim, snapshots, blobs)
@@ -158,9 +195,12 @@ export class Oracle {
     blobs: BlobReader,
   ): Promise<void> {
     const name = `snapshot ${claim.id.slice(0, 8)}`
-    const snapshot = snapshots.get(claim.id)
+    const successor = () => [...snapshots.values()].find((one) => lineOf(one) === claim.line)
+    const snapshot =
+      snapshots.get(claim.id) ?? (claim.state === 'replaced' ? successor() : undefined)
     if (snapshot === undefined) {
-      if (claim.state === 'kept') this.violated('acknowledged', `${name} is not listed`)
+      const isGone = claim.state === 'kept' || claim.state === 'replaced'
+      if (isGone) this.violated('acknowledged', `${name} is not listed`)
       return
     }
     if (claim.state === 'forgotten') this.violated('forgotten', `${name} is listed`)
@@ -281,6 +321,10 @@ class ReadOnlyView extends PlaceView {
   override async remove(): Promise<void> {
     throw new CairnError('CAIRN_STORAGE_REFUSED', 'nothing may be removed')
   }
+}
+
+function lineOf(snapshot: Snapshot): string {
+  return toHex(originalOf(snapshot).id)
 }
 
 /** What is wrong with a snapshot, if anything is. */

@@ -9,7 +9,17 @@ import { drawRates, type Profile } from './profiles.ts'
 import type { Interruption } from './sim-process.ts'
 import { SeededRandom } from './seeded-random.ts'
 
-export const OPERATIONS = ['backup', 'stream', 'forget', 'prune', 'check', 'restore'] as const
+export const OPERATIONS = [
+  'backup',
+  'stream',
+  'forget',
+  'keep',
+  'tag',
+  'undelete',
+  'prune',
+  'check',
+  'restore',
+] as const
 export type Operation = (typeof OPERATIONS)[number]
 
 export interface Step {
@@ -97,7 +107,10 @@ function drawStep(
     : random.weighted<Step['what']>([
         [32, 'backup'],
         [6, 'stream'],
-        [14, 'forget'],
+        [9, 'forget'],
+        [6, 'keep'],
+        [8, 'tag'],
+        [8, 'undelete'],
         [24, 'prune'],
         [6, 'check'],
         [6, 'restore'],

@@ -1,13 +1,17 @@
 /** The commands that clients run: the engine's own functions, with small packs and cheap keys. */
 
-import type { ByteString } from '../../src/base/bytes.ts'
+import { type ByteString, toHex } from '../../src/base/bytes.ts'
 import type { SnapshotId } from '../../src/base/ids.ts'
 import type { BackupReport } from '../../src/engine/backup/backup-options.ts'
 import { checkRepository } from '../../src/engine/check/check.ts'
 import type { Environment } from '../../src/engine/environment.ts'
+import { executeForget, planPolicy } from '../../src/engine/forget/forget.ts'
 import { prune } from '../../src/engine/prune/prune.ts'
 import type { PruneReport } from '../../src/engine/prune/prune-options.ts'
+import type { Replaced } from '../../src/engine/replace-snapshots.ts'
 import { restoreSnapshot } from '../../src/engine/restore/restore.ts'
+import { changeTags } from '../../src/engine/tag.ts'
+import { undelete, type Undeleted } from '../../src/engine/undelete.ts'
 import { BlobReader } from '../../src/repository/blob-reader.ts'
 import { createRepository, hasRepository } from '../../src/repository/initialize.ts'
 import { openIndex } from '../../src/repository/open-index.ts'
@@ -15,7 +19,9 @@ import { unlockRepository } from '../../src/repository/open-repository.ts'
 import { Repository } from '../../src/repository/repository.ts'
 import type { Snapshot } from '../../src/repository/snapshots.ts'
 import { forgetSnapshots, tidyTombstones } from '../../src/repository/tombstones.ts'
+import { listSessions } from '../../src/repository/sessions.ts'
 import type { Secret } from '../../src/repository/slots.ts'
+import { chooseCandidates } from '../../src/service/snapshots.ts'
 import type { Backend } from '../../src/storage/backend.ts'
 import { backUp } from '../support/backup-harness.ts'
 import type { SeededRandom } from './seeded-random.ts'
@@ -85,14 +91,75 @@ export async function runStream(
   })
 }
 
+const EVERYTHING = { references: [], filter: { hosts: [], paths: [], tags: [] } }
+
+/** Forgets what a policy says. `onChosen` as in `runForget`. */
+export async function runKeep(
+  { backend, environment, random }: Program,
+  onChosen: (snapshots: readonly Snapshot[]) => void,
+): Promise<void> {
+  const repository = await openSimRepository(backend, environment)
+  const nowNs = environment.clock.wallNs()
+  const candidates = chooseCandidates(await repository.snapshots(), EVERYTHING, nowNs)
+  const sessions = await listSessions(repository)
+  const last = random.between(1, 3)
+  const daily = random.chance(0.3) ? { daily: random.between(1, 3) } : {}
+  const plan = planPolicy(candidates, {
+    policy: { last, counts: daily, withinCounts: {}, tags: [] },
+    groupBy: { host: random.chance(0.7), paths: random.chance(0.7), tags: random.chance(0.2) },
+    allowRemoveAll: false,
+    isFiltered: false,
+    openSessions: new Set(sessions.map(({ beat }) => toHex(beat.sessionId))),
+    nowNs,
+  })
+  onChosen(plan.remove.map(({ snapshot }) => snapshot))
+  await executeForget(repository, plan)
+}
+
+/** Gives some snapshots another tag; returns what is in the place of which. `onChosen` as above. */
+export async function runTag(
+  { backend, environment, random }: Program,
+  onChosen: (snapshots: readonly Snapshot[]) => void,
+): Promise<readonly Replaced[]> {
+  const repository = await openSimRepository(backend, environment)
+  return await changeTags(repository, {
+    choose: (snapshots) => {
+      const isAll = random.chance(0.3)
+      const chosen = snapshots.filter(() => isAll || random.chance(0.4))
+      onChosen(chosen)
+      return chosen
+    },
+    // Now and then it is what it was before.
+    change: { set: [random.pick(['a', 'b', 'c', 'd'])], add: [], remove: [] },
+  })
+}
+
+/** Brings some of what is forgotten back. `onChosen` as above. */
+export async function runUndelete(
+  { backend, environment, random }: Program,
+  onChosen: (ids: readonly SnapshotId[]) => void,
+): Promise<readonly Undeleted[]> {
+  const repository = await openSimRepository(backend, environment)
+  return await undelete(repository, {
+    choose: (candidates) => {
+      const isAll = random.chance(0.2)
+      const chosen = candidates.filter(() => isAll || random.chance(0.3))
+      const some = chosen.length > 0 ? chosen : candidates.slice(-1)
+      const snapshots = some.map(({ snapshot }) => snapshot)
+      onChosen(snapshots.map(({ id }) => id))
+      return snapshots
+    },
+  })
+}
+
 /**
  * Forgets a few of the listed snapshots, the oldest more often. `onChosen` is told which before
- * anything is done about it. Returns them.
+ * anything is done about it.
  */
 export async function runForget(
   { backend, environment, random }: Program,
-  onChosen: (ids: readonly SnapshotId[]) => void,
-): Promise<SnapshotId[]> {
+  onChosen: (snapshots: readonly Snapshot[]) => void,
+): Promise<void> {
   const repository = await openSimRepository(backend, environment)
   if (random.chance(0.3)) await tidyTombstones(repository)
   const snapshots = await repository.snapshots()
@@ -100,13 +167,11 @@ export async function runForget(
   const chosen = snapshots.filter(
     (_, at) => random.chance(at < snapshots.length / 2 ? 0.7 : 0.25) || isAll,
   )
-  const ids = chosen.map(({ id }) => id)
-  onChosen(ids)
+  onChosen(chosen)
   await forgetSnapshots(
     repository,
     chosen.map((snapshot) => ({ snapshot })),
   )
-  return ids
 }
 
 /** `isFinal`: leaves nothing that is not needed. */

@@ -3,6 +3,9 @@
 import { errorChain, isCairnError } from '../../src/base/errors.ts'
 import type { SnapshotId } from '../../src/base/ids.ts'
 import type { BackupReport } from '../../src/engine/backup/backup-options.ts'
+import type { Replaced } from '../../src/engine/replace-snapshots.ts'
+import type { Undeleted } from '../../src/engine/undelete.ts'
+import type { Snapshot } from '../../src/repository/snapshots.ts'
 import type { FaultRates } from './faults.ts'
 import { DAY_MS, HOUR_MS, Kernel, SECOND_MS, StuckError } from './kernel.ts'
 import { SourceChanges } from './mutate-source.ts'
@@ -68,6 +71,8 @@ class Simulation {
   readonly #records = new Map<string, Set<SourceRecord>>()
   #rates: FaultRates = {}
   #calls = 0
+  /** Whether what somebody has last set out to bring back may rightly not be there. */
+  #mayBeGone = false
 
   constructor(plan: Plan, { keepTrace = false }: RunOptions) {
     this.#plan = plan
@@ -256,7 +261,13 @@ class Simulation {
       case 'restore':
         return await this.#restore(launch, step.id)
       case 'forget':
-        return await this.#forget(launch)
+        return await this.#forget(launch, programs.runForget)
+      case 'keep':
+        return await this.#forget(launch, programs.runKeep)
+      case 'tag':
+        return await this.#tag(launch)
+      case 'undelete':
+        return await this.#undelete(launch)
       case 'prune': {
         const isFinal = step.id === LAST
         const run = (program: Program) => programs.runPrune(program, isFinal)
@@ -301,15 +312,42 @@ class Simulation {
     return true
   }
 
-  async #forget(launch: Omit<Launch<SnapshotId[]>, 'run'>): Promise<boolean> {
+  async #forget(
+    launch: Omit<Launch<void>, 'run'>,
+    forget: typeof programs.runForget,
+  ): Promise<boolean> {
     let chosen: readonly Claim[] = []
-    const onChosen = (ids: readonly SnapshotId[]) => {
-      chosen = this.#oracle.unwanted(ids)
+    const onChosen = (snapshots: readonly Snapshot[]) => {
+      chosen = this.#oracle.unwanted(snapshots)
     }
-    const run = (program: Program) => programs.runForget(program, onChosen)
+    const run = (program: Program) => forget(program, onChosen)
     const outcome = await this.#launch({ ...launch, run })
     if (outcome.kind !== 'done') return false
     for (const claim of chosen) claim.state = 'forgotten'
+    return true
+  }
+
+  async #tag(launch: Omit<Launch<readonly Replaced[]>, 'run'>): Promise<boolean> {
+    const onChosen = (snapshots: readonly Snapshot[]) => this.#oracle.replacing(snapshots)
+    const run = (program: Program) => programs.runTag(program, onChosen)
+    const outcome = await this.#launch({ ...launch, run })
+    if (outcome.kind !== 'done') return false
+    for (const { old, snapshot } of outcome.value) await this.#oracle.succeeds(snapshot, old.id)
+    return true
+  }
+
+  async #undelete(launch: Omit<Launch<readonly Undeleted[]>, 'run'>): Promise<boolean> {
+    const onChosen = (ids: readonly SnapshotId[]) => {
+      // Of what nobody was told that it is safe some may have been lost with its writer.
+      const isWhole = ids.every((id) => this.#oracle.claims.has(id))
+      this.#mayBeGone = !isWhole || this.#oracle.hasPruned || this.#place.traits.listingLagMs > 0
+    }
+    const run = (program: Program) => programs.runUndelete(program, onChosen)
+    const outcome = await this.#launch({ ...launch, run })
+    if (outcome.kind !== 'done') return false
+    for (const { forgotten, snapshot } of outcome.value) {
+      await this.#oracle.succeeds(snapshot, forgotten.id)
+    }
     return true
   }
 
@@ -416,6 +454,12 @@ class Simulation {
       ((EXPECTED_CODES[this.#profile.name] ?? []).includes(code) ||
         // Two that meet both stop; nobody else is ever in the way where clocks are right.
         (operation === 'prune' && code === 'CAIRN_CONFLICT') ||
+        // Somebody else has forgotten what is tagged.
+        (operation === 'tag' && code === 'CAIRN_CONFLICT') ||
+        // A prune has removed it, or is about to.
+        (operation === 'undelete' &&
+          this.#mayBeGone &&
+          (code === 'CAIRN_CONFLICT' || code === 'CAIRN_FAILED')) ||
         (operation === 'prune' &&
           code === 'CAIRN_CORRUPT' &&
           // Where listings lag, it may rightly see that something is missing.
