@@ -21,7 +21,7 @@ import type { Snapshot } from '../../src/repository/snapshots.ts'
 import { forgetSnapshots, tidyTombstones } from '../../src/repository/tombstones.ts'
 import { listSessions } from '../../src/repository/sessions.ts'
 import type { Secret } from '../../src/repository/slots.ts'
-import { chooseCandidates } from '../../src/service/snapshots.ts'
+import { candidateOf } from '../../src/service/select-snapshots.ts'
 import type { Backend } from '../../src/storage/backend.ts'
 import { backUp } from '../support/backup-harness.ts'
 import type { SeededRandom } from './seeded-random.ts'
@@ -91,8 +91,6 @@ export async function runStream(
   })
 }
 
-const EVERYTHING = { references: [], filter: { hosts: [], paths: [], tags: [] } }
-
 /** Forgets what a policy says. `onChosen` as in `runForget`. */
 export async function runKeep(
   { backend, environment, random }: Program,
@@ -100,7 +98,7 @@ export async function runKeep(
 ): Promise<void> {
   const repository = await openSimRepository(backend, environment)
   const nowNs = environment.clock.wallNs()
-  const candidates = chooseCandidates(await repository.snapshots(), EVERYTHING, nowNs)
+  const candidates = (await repository.snapshots()).map(candidateOf)
   const sessions = await listSessions(repository)
   const last = random.between(1, 3)
   const daily = random.chance(0.3) ? { daily: random.between(1, 3) } : {}
