@@ -361,8 +361,16 @@ export const MUTANTS = [
         file: SWEEP,
         find: '  const marks = await listMarks(repository, operation.signal)\n',
         replace:
-          '  const packsBefore = await repository.listPacks(operation.signal)\n' +
-          '  Object.assign(repository, { listPacks: async () => packsBefore })\n' +
+          '  const { backend } = repository\n' +
+          "  const packsBefore = await backend.list('packs', operation)\n" +
+          '  const list = backend.list.bind(backend)\n' +
+          '  Object.assign(backend, {\n' +
+          '    list: async (...args: Parameters<typeof list>) => {\n' +
+          "      if (args[0] !== 'packs') return list(...args)\n" +
+          '      Object.assign(backend, { list })\n' +
+          '      return packsBefore\n' +
+          '    },\n' +
+          '  })\n' +
           '  const marks = await listMarks(repository, operation.signal)\n',
       },
     ],

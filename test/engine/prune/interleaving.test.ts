@@ -53,8 +53,8 @@ beforeAll(async () => {
   fill(TWO, [2, 3])
   base = new MemoryBackend()
   await create(base, someone('creator'))
-  const gone = await take(base, ONE, someone('first'))
-  const stays = await take(base, TWO, someone('second'))
+  const gone = await take(base, ONE, someone('first-4'))
+  const stays = await take(base, TWO, someone('second-4'))
   expected = gone.contents
   other = stays.contents
   goneId = gone.id
@@ -365,7 +365,7 @@ async function doubled(start: MemoryBackend): Promise<MemoryBackend> {
   const hidden = [...disk.files].filter(([path]) => /^(?:index|packs)\//.test(path))
   for (const [path] of hidden) disk.files.delete(path)
   // Its random numbers decide the names of packs, and so which of two copies a prune keeps.
-  await take(disk, TWO, someone('third-0'))
+  await take(disk, TWO, someone('third-2'))
   for (const [path, bytes] of hidden) disk.files.set(path, bytes)
   await disk.flush()
   return disk
@@ -412,7 +412,8 @@ test.each([true, false])(
 
 /**
  * Two prunes that plan at different times keep different copies, since what is needed has changed. The
- * first has its plan; the second decides what it removes; then the first looks again, and both go on.
+ * first stops before it dooms anything; the second decides what it removes; then the first looks again,
+ * and both go on.
  */
 test('C3: of two prunes at their last looks, each with another copy in mind, none takes the last', async () => {
   const twice = await doubled(unforgotten)
@@ -426,24 +427,29 @@ test('C3: of two prunes at their last looks, each with another copy in mind, non
   }
   const kept = { first: await keptBy(twice), second: await keptBy(fewer) }
   // Each keeps what the other removes.
-  expect(kept.first.filter((name) => !kept.second.includes(name))).toHaveLength(1)
+  expect(kept.first.filter((name) => !kept.second.includes(name))).toHaveLength(2)
   expect(kept.second.filter((name) => !kept.first.includes(name))).toHaveLength(1)
-  const seconds = await callsOf(pruner(copyOf(fewer), new Set(), 'other pruner'))
-  const plan = firsts.indexOf('save marks')
-  const end = firsts.lastIndexOf('remove packs') + 1
-  const second = sweepOf(seconds)
-  for (let b = second.intent; b <= second.end; b++) {
-    for (let a = plan + 1; a <= end; a++) {
-      const schedule = `prune ${plan}, forget, other prune ${b}, prune ${a}`
-      const disk = copyOf(twice)
-      const one = pruner(disk, new Set())
-      await one.take(plan)
-      await forget(await openAgain(disk, someone('forgetter')), [goneId])
-      const another = pruner(disk, new Set(), 'other pruner')
+
+  const until = async (start: number) => {
+    const disk = copyOf(twice)
+    const one = pruner(disk, new Set())
+    await one.take(start)
+    await forget(await openAgain(disk, someone('forgetter')), [goneId])
+    return { disk, one, another: pruner(disk, new Set(), 'other pruner') }
+  }
+  const start = firsts.indexOf('save marks')
+  const { intent, end } = sweepOf(await callsOf((await until(start)).another))
+  const lastOfFirst = firsts.indexOf('remove packs', start)
+  for (let b = intent + 1; b < end; b++) {
+    for (let a = start + 1; a <= lastOfFirst; a++) {
+      const schedule = `prune ${start}, forget, other prune ${b}, prune ${a}`
+      const { disk, one, another } = await until(start)
       await another.take(b)
-      await one.take(a - plan)
-      await another.turnsUntilDone()
+      await one.take(a - start)
+      // Were it to go on now, it would find the first one's intent, and save what that names.
+      await another.take(end + 1 - b)
       await one.turnsUntilDone()
+      await another.turnsUntilDone()
       for (const client of [one, another]) await expectDoneOrConflict(client, schedule)
       const repository = await openAgain(disk)
       for (const snapshot of await repository.snapshots()) {
