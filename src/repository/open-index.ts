@@ -7,7 +7,9 @@ import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { type FileName, shortId } from '../base/ids.ts'
 import type { IndexedPack, IndexFile } from '../format/index-file.ts'
 import type { BlobIndex } from '../pipeline/index/blob-index.ts'
+import type { IndexMirror } from '../pipeline/index/index-mirror.ts'
 import { MemoryIndex } from '../pipeline/index/memory-index.ts'
+import type { Backend } from '../storage/backend.ts'
 import { forEachOrphan, readOrphan } from './orphan-packs.ts'
 import type { Repository } from './repository.ts'
 
@@ -24,7 +26,27 @@ export interface OpenIndexOptions {
    * loses nothing. A backup takes them in itself, after a closer look.
    */
   readonly readOrphans?: boolean
+  /** What `prepareIndex` has made: it is used if it still serves, and closed if not. */
+  readonly prepared?: PreparedIndex | undefined
   readonly signal?: AbortSignal
+}
+
+/** A view of the index that was taken before the keys were there. */
+export type PreparedIndex = IndexMirror
+
+/**
+ * Takes a view of the index if the cache has all of it. It needs no key, so that it can be done
+ * while keys are derived; `openIndex` then looks whether there is more to the index by now.
+ */
+export async function prepareIndex(
+  backend: Backend,
+  repositoryId: Uint8Array,
+  options: { readonly cacheDirectory: string; readonly signal: AbortSignal },
+): Promise<PreparedIndex | undefined> {
+  const { cacheDirectory: directory, signal } = options
+  const { openReadyMirror } = await import('../pipeline/index/index-mirror.ts')
+  const indexFiles = (await backend.list('index', { signal })).map(({ name }) => name)
+  return await openReadyMirror({ directory, repositoryId, indexFiles })
 }
 
 export interface OpenedIndex {
@@ -90,6 +112,17 @@ async function addOrphans(
   })
 }
 
+async function readyMirror(
+  { prepared }: OpenIndexOptions,
+  names: readonly FileName[],
+): Promise<IndexMirror | undefined> {
+  if (prepared === undefined || names.every((name) => prepared.index.files.has(name))) {
+    return prepared
+  }
+  await prepared.dispose()
+  return undefined
+}
+
 /** The order of listings is FORMAT.md 17's: `index`, then `packs`. */
 export async function openIndex(
   repository: Repository,
@@ -102,14 +135,17 @@ export async function openIndex(
   const wantsMemory = cacheDirectory === undefined || (bulk && byteCount <= BULK_INDEX_BYTES_MAX)
   let index: BlobIndex | undefined
   let dispose = () => Promise.resolve()
-  if (!wantsMemory) {
+  if (wantsMemory) await options.prepared?.dispose()
+  else {
     const { openIndexMirror } = await import('../pipeline/index/index-mirror.ts')
-    const mirror = await openIndexMirror({
-      directory: cacheDirectory,
-      repositoryId: repository.keyring.repositoryId,
-      indexFiles: names,
-      load: (name) => loadIndexFile(repository, name, signal),
-    })
+    const mirror =
+      (await readyMirror(options, names)) ??
+      (await openIndexMirror({
+        directory: cacheDirectory,
+        repositoryId: repository.keyring.repositoryId,
+        indexFiles: names,
+        load: (name) => loadIndexFile(repository, name, signal),
+      }))
     if (mirror !== undefined) {
       index = mirror.index
       dispose = () => mirror.dispose()

@@ -2,6 +2,7 @@
 
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { type FileName, shortId } from '../base/ids.ts'
+import { loadBlake3 } from '../crypto/blake3.ts'
 import { type ConfigBox, type DecodedConfig, decodeConfig } from '../format/config.ts'
 import { LIMIT } from '../format/constants.ts'
 import { decodeSlot, type Slot, type SlotPayload } from '../format/slot.ts'
@@ -24,6 +25,8 @@ export interface OpenOptions {
   readonly signal?: AbortSignal
   /** Told about what is damaged or suspicious but does not stop the opening. */
   readonly onWarning?: (message: string) => void
+  /** Called whenever keys are being derived, which leaves this thread free. Must not throw. */
+  readonly onDeriving?: () => void
 }
 
 export interface Unlocked {
@@ -94,9 +97,13 @@ async function unlock(
   options: OpenOptions,
 ): Promise<Opened | undefined> {
   const warn = options.onWarning ?? (() => {})
+  const onDeriving = () => {
+    loadBlake3() // The first that is needed of what takes milliseconds to load.
+    options.onDeriving?.()
+  }
   for (const { name, value: slot } of slots.slice(0, LIMIT.slotsTriedMax)) {
     try {
-      const payload = await openSlot(slot, options.secret, options.signal)
+      const payload = await openSlot(slot, options.secret, { signal: options.signal, onDeriving })
       if (payload === undefined) continue
       const revisions = validRevisions(configs, payload, slot.repositoryId, warn)
       const keys = keyStateOf(revisions)

@@ -36,6 +36,12 @@ const SCRYPT_DEFAULT: ScryptCost = { N: 2 ** 17, r: 8, p: 1 }
 const COMMIT_PREFIX = Buffer.from('cairn slot', 'latin1')
 const ZERO_NONCE = positionNonce(0, 0)
 
+export interface DeriveOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called once a derivation has begun: it takes long, and leaves this thread free. Must not throw. */
+  readonly onDeriving?: (() => void) | undefined
+}
+
 function kdfParameters(kdf: SlotKdf, salt: Uint8Array): KdfParameters | undefined {
   if (kdf.n === 'scrypt') return { kind: 'scrypt', N: kdf.N, r: kdf.r, p: kdf.p, salt }
   if (kdf.n === 'argon2id') {
@@ -48,10 +54,14 @@ async function slotKeys(
   kdf: SlotKdf,
   salt: Uint8Array,
   secret: Secret,
-  signal?: AbortSignal,
+  { signal, onDeriving }: DeriveOptions,
 ): Promise<Uint8Array> {
   const parameters = kdfParameters(kdf, salt)
-  if (parameters !== undefined) return await deriveSlotKeys(parameters, secret.bytes, signal)
+  if (parameters !== undefined) {
+    const deriving = deriveSlotKeys(parameters, secret.bytes, signal)
+    onDeriving?.()
+    return await deriving
+  }
   const material = concat(secret.bytes, salt)
   return concat(derive('slot kek', material), derive('slot commit', material))
 }
@@ -77,7 +87,7 @@ export async function makeSlot(
   const created = rfc3339Seconds(parts.clock.wallNs())
   const head = encodeSlotHead({ repositoryId, role: payload.role, kdf, created })
   const headHash = loadBlake3().hash(Buffer.from(head, 'utf8'))
-  const keys = await slotKeys(kdf, salt, secret, signal)
+  const keys = await slotKeys(kdf, salt, secret, { signal })
   const plain = encodeSlotPayload(payload)
   const aead = createAead(AEAD.chacha20Poly1305)
   const box = aead.seal(keys.subarray(0, 32), ZERO_NONCE, headHash, plain)
@@ -94,11 +104,11 @@ export async function makeSlot(
 export async function openSlot(
   slot: Slot,
   secret: Secret,
-  signal?: AbortSignal,
+  options: DeriveOptions = {},
 ): Promise<SlotPayload | undefined> {
   // A passphrase never fits a raw slot and a key file never a derived one: nothing to derive.
   if ((slot.kdf.n === 'raw') !== (secret.kind === 'key')) return undefined
-  const keys = await slotKeys(slot.kdf, slot.salt, secret, signal)
+  const keys = await slotKeys(slot.kdf, slot.salt, secret, options)
   try {
     const headHash = loadBlake3().hash(slot.headBytes)
     if (!equalSecret(commitOf(keys.subarray(32), headHash, slot.box), slot.commit)) return undefined

@@ -10,6 +10,7 @@ import { nodeClock, nodeProcess, nodeRandomness } from '../base/node-seams.ts'
 import type { Environment as Seams } from '../engine/environment.ts'
 import { hasRepository } from '../repository/initialize.ts'
 import { peekRepositoryId } from '../repository/open-repository.ts'
+import type { PreparedIndex } from '../repository/open-index.ts'
 import { Repository } from '../repository/repository.ts'
 import type { Backend } from '../storage/backend.ts'
 import type { CacheDirectory } from '../storage/cache/cache-directory.ts'
@@ -58,6 +59,10 @@ export interface RepositoryAccess {
   open(): Promise<Repository>
   /** The cache folder of the repository, or undefined where there is none or none is wanted. */
   cache(): Promise<CacheDirectory | undefined>
+  /** To be called before `open` by who is going to look up blobs: while keys are derived there is time. */
+  prepareIndex(): void
+  /** What has come of that, once: whoever takes it closes it. */
+  takeIndex(): Promise<PreparedIndex | undefined>
   /** What was seen of the repository before, and is missing; once it is open. */
   memory(): RepositoryMemory | undefined
   /** A repository was created here: the one that was here before is not missed. */
@@ -174,6 +179,10 @@ class LocalAccess implements RepositoryAccess {
   #repository: Promise<Repository> | undefined
   #cache: Promise<CacheDirectory | undefined> | undefined
   #memory: RepositoryMemory | undefined
+  #peekedId: Promise<Uint8Array | undefined> | undefined
+  #wantsIndex = false
+  #isReady: Promise<void> | undefined
+  #index: PreparedIndex | undefined
 
   constructor({ args, context, seams, spelling, backend, path }: LocalAccessParts) {
     this.#args = args
@@ -224,6 +233,10 @@ class LocalAccess implements RepositoryAccess {
         ...(keyHint === undefined ? {} : { keyHint }),
         signal: this.signal,
         onWarning: (message) => this.warn(message),
+        onDeriving: () => {
+          // What fails here fails again, and is told, where it is needed.
+          this.#isReady ??= this.#getReady().catch(() => {})
+        },
       },
     )
     const { expectHead } = this.#args
@@ -236,6 +249,35 @@ class LocalAccess implements RepositoryAccess {
     this.#memory = new RepositoryMemory(repository, this.#memoryOptions())
     this.#memory.watch()
     return repository
+  }
+
+  prepareIndex(): void {
+    this.#wantsIndex = true
+  }
+
+  async takeIndex(): Promise<PreparedIndex | undefined> {
+    await this.#isReady
+    const index = this.#index
+    this.#index = undefined
+    return index
+  }
+
+  /** What comes after the derivation of keys and needs none, done beside it. */
+  async #getReady(): Promise<void> {
+    if (this.#context.remembers !== false) await import('./memory.ts')
+    if (!this.#wantsIndex || this.#args.noCache) return
+    const repositoryId = await this.#peekId()
+    if (repositoryId === undefined) return
+    // None is made for one who may have no key to the repository.
+    const { hasCacheDirectory } = await import('../storage/cache/cache-directory.ts')
+    if (!hasCacheDirectory(toHex(repositoryId), this.#args.cacheDir)) return
+    const cache = await this.cache()
+    if (cache === undefined) return
+    const { prepareIndex } = await import('../repository/open-index.ts')
+    this.#index = await prepareIndex(this.backend, repositoryId, {
+      cacheDirectory: `${cache.path}/index`,
+      signal: this.signal,
+    })
   }
 
   #memoryOptions(): MemoryOptions {
@@ -282,7 +324,7 @@ class LocalAccess implements RepositoryAccess {
   async #openCache(): Promise<CacheDirectory | undefined> {
     if (this.#args.noCache) return undefined
     if (!(await hasRepository(this.backend, this.signal))) return undefined
-    const repositoryId = await peekRepositoryId(this.backend)
+    const repositoryId = await this.#peekId()
     if (repositoryId === undefined) return undefined
     if (this.#args.cleanupCache) await this.#removeOldCaches()
     const { openCacheDirectory } = await import('../storage/cache/cache-directory.ts')
@@ -301,6 +343,12 @@ class LocalAccess implements RepositoryAccess {
     return opened.cache
   }
 
+  /** As the config has it that nothing vouches for yet. */
+  #peekId(): Promise<Uint8Array | undefined> {
+    this.#peekedId ??= peekRepositoryId(this.backend)
+    return this.#peekedId
+  }
+
   async #removeOldCaches(): Promise<void> {
     const { listCaches, MAX_AGE_DAYS, removeOldCaches } = await import('./caches.ts')
     try {
@@ -314,6 +362,7 @@ class LocalAccess implements RepositoryAccess {
   async close(): Promise<void> {
     // What cannot be remembered now is remembered at the next look.
     if (!this.signal.aborted) await this.#memory?.save(this.signal).catch(() => {})
+    await (await this.takeIndex())?.dispose()
     await this.backend.close()
   }
 }

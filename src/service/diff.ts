@@ -22,6 +22,7 @@ export interface DiffRequest
 export async function runDiff(access: RepositoryAccess, request: DiffRequest): Promise<DiffReport> {
   const { filter, references, metadata } = request
   const { signal } = access
+  access.prepareIndex()
   const repository = await access.open()
   const [first, second] = await findTwoSnapshots(repository, references, { filter, signal })
   return await withBlobs(access, repository, async (blobs) => {

@@ -46,6 +46,7 @@ async function archiveWriter(format: ArchiveFormat, output: ByteSink): Promise<A
 export async function runDump(access: RepositoryAccess, request: DumpRequest): Promise<void> {
   const { filter, at, atMode, reference, target } = request
   const { signal } = access
+  access.prepareIndex()
   const repository = await access.open()
   const found = await findSnapshot(repository, reference, { filter, at, atMode, signal })
   request.onSnapshot(found.distance)

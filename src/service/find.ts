@@ -136,6 +136,7 @@ interface Search<Hit> {
 /** Throws CAIRN_USAGE for what is no pattern, id or time. */
 export async function runFind(access: RepositoryAccess, request: FindRequest): Promise<FindReport> {
   const { kind, listener, wanted, ignoreCase, oldest, newest } = request
+  access.prepareIndex()
   if (kind === 'name') {
     const nowNs = (await access.open()).clock.wallNs()
     const goal = nameGoal({

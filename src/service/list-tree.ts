@@ -108,6 +108,7 @@ export async function withBlobs<T>(
   const cache = await access.cache()
   const opened = await openIndex(repository, {
     cacheDirectory: cache === undefined ? undefined : `${cache.path}/index`,
+    prepared: cache === undefined ? undefined : await access.takeIndex(),
     bulk: false,
     readOrphans: true,
     signal: access.signal,
@@ -132,6 +133,7 @@ export async function listTree(
 ): Promise<ListReport> {
   const { filter, at, atMode, listener } = request
   const { signal } = access
+  access.prepareIndex()
   const repository = await access.open()
   const found = await findSnapshot(repository, request.reference, { filter, at, atMode, signal })
   return await withBlobs(access, repository, async (blobs) => {

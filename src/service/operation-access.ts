@@ -32,6 +32,8 @@ export function operationAccess(base: Access, { signal, warn }: OperationContext
     secret: (prompt) => base.secret(prompt),
     open: () => (repository ??= open()),
     cache: () => base.cache(),
+    prepareIndex: () => {},
+    takeIndex: () => Promise.resolve(undefined),
     memory: () => base.memory(),
     forgetPlace: () => base.forgetPlace(),
     close: () => Promise.resolve(),

@@ -14,7 +14,15 @@
  * after that the caller goes without.
  */
 
-import { chmodSync, linkSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+} from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../../base/bytes.ts'
@@ -96,6 +104,24 @@ export async function openIndexMirror(
     return (await openOnce(mirror, options)) ?? (await openAfresh(mirror, options))
   } catch (error) {
     if (error instanceof LoadFailure) throw error.cause
+    return undefined
+  }
+}
+
+/**
+ * The same if it is ready: where an index file is new, or anything is wrong, this returns undefined
+ * and changes nothing, so that it can be called on suspicion.
+ */
+export async function openReadyMirror(
+  options: Omit<IndexMirrorOptions, 'load'>,
+): Promise<IndexMirror | undefined> {
+  const mirror = withSeams(options)
+  if (!existsSync(basePath(mirror.directory))) return undefined
+  try {
+    claimDirectory(mirror)
+    const view = await openView(mirror, options.indexFiles)
+    return view && toMirror(mirror, view, 0)
+  } catch {
     return undefined
   }
 }

@@ -86,6 +86,11 @@ export function defaultStateRoot(
     : join(home, '.local', 'state', 'cairn')
 }
 
+/** Whether there is a folder for the cache of a repository; not whether it can be trusted. */
+export function hasCacheDirectory(repositoryId: string, root = defaultCacheRoot()): boolean {
+  return fs.existsSync(join(root, repositoryId))
+}
+
 export function openCacheDirectory(options: CacheOptions): OpenedCache {
   if (!/^[0-9A-Za-z][0-9A-Za-z_-]*$/.test(options.repositoryId)) {
     throw new RangeError(`not a repository id: '${options.repositoryId}'`)

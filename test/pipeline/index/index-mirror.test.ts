@@ -11,6 +11,7 @@ import {
   type IndexMirror,
   type IndexMirrorOptions,
   openIndexMirror,
+  openReadyMirror,
 } from '../../../src/pipeline/index/index-mirror.ts'
 import { decodeManifest } from '../../../src/pipeline/index/level-manifest.ts'
 import { IndexDamagedError } from '../../../src/pipeline/index/level-index.ts'
@@ -515,5 +516,51 @@ describe('stale views', () => {
     ageing(old, 48 * 3600_000)
     await (await files.open({ process: alive }))?.dispose()
     expect(left()).toEqual(['base'])
+  })
+})
+
+describe('a mirror that is asked for on suspicion', () => {
+  const views = () => fs.readdirSync(directory).filter((name) => name.startsWith('view-'))
+  const ready = (files: Files) =>
+    openReadyMirror({ directory, repositoryId, indexFiles: [...files.files.keys()] })
+
+  test('is there where it has all index files', async () => {
+    const files = new Files(71)
+    await files.fill()
+    const mirror = await ready(files)
+    mirror?.index.setStates(listingOf(files.packs), new Set())
+    files.expectAll(mirror)
+    await mirror?.dispose()
+    expect(views()).toEqual([])
+  })
+
+  test('is not there, and nothing is made, where there is no cache', async () => {
+    expect(await ready(new Files(72))).toBeUndefined()
+    expect(fs.existsSync(directory)).toBe(false)
+  })
+
+  test('is not there where an index file is new, and the next opening has it', async () => {
+    const files = new Files(73)
+    await files.fill()
+    files.add()
+    expect(await ready(files)).toBeUndefined()
+    expect(views()).toEqual([])
+    const mirror = await files.open()
+    expect(files.loaded).toBe(1)
+    files.expectAll(mirror)
+    await mirror?.dispose()
+  })
+
+  test('is not there where its files are damaged, which are left as they are', async () => {
+    const files = new Files(74)
+    await files.fill()
+    const base = join(directory, 'base')
+    for (const name of fs.readdirSync(base)) fs.truncateSync(join(base, name), 3)
+    const before = fs.readdirSync(base)
+    expect(await ready(files)).toBeUndefined()
+    expect(fs.readdirSync(base)).toEqual(before)
+    const mirror = await files.open()
+    files.expectAll(mirror)
+    await mirror?.dispose()
   })
 })
