@@ -20,7 +20,7 @@ import {
 } from '../format/config.ts'
 import type { SlotPayload } from '../format/slot.ts'
 import type { Backend, FileKind } from '../storage/backend.ts'
-import { nameOf } from './initialize.ts'
+import { nameOf } from './stored-files.ts'
 import { isConfigSigned, type Keyring, keyringOf } from './keyring.ts'
 
 export interface Named<T> {

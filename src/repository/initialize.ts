@@ -1,12 +1,11 @@
 /** Creating a repository (FORMAT.md 5, 6 and 18). */
 
-import { CairnError, isCairnError } from '../base/errors.ts'
-import { type FileName, fileNameOf } from '../base/ids.ts'
+import { CairnError } from '../base/errors.ts'
+import type { FileName } from '../base/ids.ts'
 import type { Clock, Randomness } from '../base/seams.ts'
 import { AEAD, createAead, positionNonce } from '../crypto/aead.ts'
 import { derive } from '../crypto/derive.ts'
 import { concat } from '../base/bytes.ts'
-import { sha256 } from '../crypto/sha256.ts'
 import { signer } from '../crypto/sign.ts'
 import {
   type ConfigBox,
@@ -20,9 +19,10 @@ import {
 import { AEAD_CHACHA20_POLY1305, PADDING } from '../format/constants.ts'
 import { checkChunkerParameters } from '../chunker/create-chunker.ts'
 import type { SlotPayload } from '../format/slot.ts'
-import type { Backend, FileInfo, FileKind, OpOptions } from '../storage/backend.ts'
+import type { Backend, FileKind, OpOptions } from '../storage/backend.ts'
 import { authorIdOf, configMessage, type Keyring, keyringFrom } from './keyring.ts'
 import { makeSlot, type ScryptCost, type Secret } from './slots.ts'
+import { listIfThere, nameOf } from './stored-files.ts'
 import { rfc3339Seconds } from './time.ts'
 
 const KIB = 1024
@@ -63,26 +63,6 @@ export interface CreateOptions {
 }
 
 const SIGNS_OF_LIFE: readonly FileKind[] = ['config', 'packs', 'index', 'snapshots', 'retired']
-
-/** The files of a kind, none also where there is no place at all yet. */
-async function listIfThere(
-  backend: Backend,
-  kind: FileKind,
-  options: OpOptions,
-): Promise<FileInfo[]> {
-  try {
-    return await backend.list(kind, options)
-  } catch (error) {
-    if (isCairnError(error, 'CAIRN_REPOSITORY_MISSING')) return []
-    throw error
-  }
-}
-
-/** Whether a repository has been created there. */
-export async function hasRepository(backend: Backend, signal?: AbortSignal): Promise<boolean> {
-  const options = signal === undefined ? {} : { signal }
-  return (await listIfThere(backend, 'config', options)).length > 0
-}
 
 /** Refuses a place that holds anything of a repository: `init` never makes a second master key. */
 async function requireUnused(backend: Backend, signal: AbortSignal | undefined): Promise<void> {
@@ -250,8 +230,4 @@ function firstConfig(
   }
   const epochs = [{ epoch, sealPublic, adminPublic, check }]
   return sealConfig({ ...head, epochs, slots: [slotName] }, box, keyring, parts.random)
-}
-
-export function nameOf(bytes: Uint8Array): FileName {
-  return fileNameOf(sha256(bytes))
 }

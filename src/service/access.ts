@@ -8,10 +8,10 @@ import { toHex } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { nodeClock, nodeProcess, nodeRandomness } from '../base/node-seams.ts'
 import type { Environment as Seams } from '../engine/environment.ts'
-import { hasRepository } from '../repository/initialize.ts'
-import { peekRepositoryId } from '../repository/open-repository.ts'
+import { hasRepository } from '../repository/stored-files.ts'
+import { peekRepositoryId, unlockRepository } from '../repository/open-repository.ts'
 import type { PreparedIndex } from '../repository/open-index.ts'
-import { Repository } from '../repository/repository.ts'
+import type { Repository } from '../repository/repository.ts'
 import type { Backend } from '../storage/backend.ts'
 import type { CacheDirectory } from '../storage/cache/cache-directory.ts'
 import { openLocalBackend } from '../storage/local/local-backend.ts'
@@ -226,19 +226,20 @@ class LocalAccess implements RepositoryAccess {
     const { keyHint } = this.#args
     // Ask for a password only where there is something to open with it.
     await this.#requireConfig()
-    const repository = await Repository.open(
-      { backend: this.backend, clock, random, process, cache: () => this.cache() },
-      {
-        secret: await this.secret('once'),
-        ...(keyHint === undefined ? {} : { keyHint }),
-        signal: this.signal,
-        onWarning: (message) => this.warn(message),
-        onDeriving: () => {
-          // What fails here fails again, and is told, where it is needed.
-          this.#isReady ??= this.#getReady().catch(() => {})
-        },
+    const warn = (message: string) => this.warn(message)
+    const unlocked = await unlockRepository(this.backend, {
+      secret: await this.secret('once'),
+      ...(keyHint === undefined ? {} : { keyHint }),
+      signal: this.signal,
+      onWarning: warn,
+      onDeriving: () => {
+        // What fails here fails again, and is told, where it is needed.
+        this.#isReady ??= this.#getReady().catch(() => {})
       },
-    )
+    })
+    const { Repository } = await import('../repository/repository.ts')
+    const parts = { backend: this.backend, clock, random, process, cache: () => this.cache() }
+    const repository = new Repository(parts, unlocked, warn)
     const { expectHead } = this.#args
     if (expectHead !== undefined) {
       const { requireHead } = await import('../engine/head.ts')
@@ -264,6 +265,7 @@ class LocalAccess implements RepositoryAccess {
 
   /** What comes after the derivation of keys and needs none, done beside it. */
   async #getReady(): Promise<void> {
+    await import('../repository/repository.ts')
     if (this.#context.remembers !== false) await import('./memory.ts')
     if (!this.#wantsIndex || this.#args.noCache) return
     const repositoryId = await this.#peekId()

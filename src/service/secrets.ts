@@ -4,13 +4,10 @@
  * nor the words of a command, which may.
  */
 
-import { spawn } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fromHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
-import { askOnTerminal } from './ask-on-terminal.ts'
-import { splitShellWords } from './shell-words.ts'
 import { decodeText, type Environment, readSmallFile } from './text-file.ts'
 
 export type SecretOrigin =
@@ -140,7 +137,8 @@ export function encodePassphrase(text: string): Uint8Array {
 }
 
 async function promptForPassphrase(sources: SecretSources): Promise<Secret> {
-  const { ask = askOnTerminal, prompt, signal } = sources
+  const { prompt, signal } = sources
+  const ask = sources.ask ?? (await import('./ask-on-terminal.ts')).askOnTerminal
   const message = sources.promptMessage ?? 'enter password for repository:'
   const typed = prompt === 'never' ? undefined : await ask(message, signal)
   if (typed === undefined) {
@@ -162,6 +160,9 @@ async function promptForPassphrase(sources: SecretSources): Promise<Secret> {
 
 /** Runs the command without a shell. Its first line is the password; its stderr is the user's. */
 async function runPasswordCommand(command: string, signal?: AbortSignal): Promise<Uint8Array> {
+  // Loaded only here: most passwords come from elsewhere, and everything waits for them.
+  const { spawn } = await import('node:child_process')
+  const { splitShellWords } = await import('./shell-words.ts')
   const [program, ...words] = splitShellWords(command)
   if (program === undefined) throw new CairnError('CAIRN_USAGE', 'the password command is empty')
   const name = basename(program)

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { CairnError } from '../../../src/base/errors.ts'
 import type { CheckReport } from '../../../src/engine/check/check-options.ts'
-import { nameOf } from '../../../src/repository/initialize.ts'
+import { nameOf } from '../../../src/repository/stored-files.ts'
 import { FILE_KINDS } from '../../../src/storage/backend.ts'
 import type { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import {
