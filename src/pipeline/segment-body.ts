@@ -1,9 +1,10 @@
 /**
- * Opens single segments for readers that jump about: mounts and servers. The plaintext is sent back
- * whole, since its other blobs are wanted next.
+ * Opens single segments for readers that jump about: mounts and servers. The plaintext is left whole
+ * in shared memory, since its other blobs are wanted next.
  */
 
 import { equalBytes } from '../base/bytes.ts'
+import { CairnError } from '../base/errors.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3, prepareBlake3 } from '../crypto/blake3.ts'
 import type { BlobType } from '../format/constants.ts'
@@ -31,12 +32,14 @@ export interface SegmentJob {
   /** Of the segment in its pack, and how long its body is as stored. */
   readonly offset: number
   readonly storedBytes: number
+  readonly plainBytes: number
+  /** Shared memory for the plaintext, of `segmentRoomBytes`: the job's until it is answered. */
+  readonly into: Uint8Array
   readonly source: { readonly path: string } | { readonly bytes: Uint8Array }
   readonly wanted: readonly WantedBlob[]
 }
 
 export interface SegmentResult {
-  readonly plain: Uint8Array
   /** Offsets of those wanted blobs that have their ids. */
   readonly good: readonly number[]
 }
@@ -54,13 +57,16 @@ class SegmentBody implements WorkBody<SegmentJob, SegmentResult> {
     this.#identifier = new BlobIdentifier(init.idKeys, loadBlake3())
   }
 
-  /** Throws CAIRN_CORRUPT for a segment that does not open. */
-  run({ key, offset, storedBytes, source, wanted }: SegmentJob): SegmentResult {
+  /** Throws CAIRN_CORRUPT for a segment that does not open, or is not as long as was said. */
+  run({ key, offset, storedBytes, plainBytes, into, source, wanted }: SegmentJob): SegmentResult {
     const sealed =
       'path' in source ? this.#ranges.read(source.path, offset, storedBytes) : source.bytes
-    const plain = new Uint8Array(this.#segments.open(key, offset, sealed).plain)
+    const { plain } = this.#segments.open(key, offset, sealed, into)
+    if (plain.length !== plainBytes) {
+      throw new CairnError('CAIRN_CORRUPT', 'the index and the segment disagree')
+    }
     const good = wanted.filter((blob) => this.#isGood(plain, blob)).map((blob) => blob.offset)
-    return { plain, good }
+    return { good }
   }
 
   #isGood(plain: Uint8Array, { id, type, offset, length }: WantedBlob): boolean {

@@ -22,6 +22,11 @@ export interface OpenedSegment {
   readonly plain: Uint8Array
 }
 
+/** Room that `open` needs for a plaintext: what is not compressed is padded. */
+export function segmentRoomBytes(plainBytes: number): number {
+  return segmentBodyBytes(plainBytes) - TAG_BYTES
+}
+
 function grown(buffer: Buffer, byteCount: number): Buffer {
   if (buffer.length >= byteCount) return buffer
   return Buffer.allocUnsafeSlow(Math.max(byteCount, Math.min(2 * buffer.length, 1 << 26)))
@@ -53,10 +58,11 @@ export class SegmentReader {
   }
 
   /**
-   * Opens the segment that begins at `sealed[0]` and at `offset` of its pack. Throws CAIRN_CORRUPT
-   * if anything of it is damaged.
+   * Opens the segment that begins at `sealed[0]` and at `offset` of its pack; the plaintext goes to
+   * the beginning of `into`, if that is given, which needs `segmentRoomBytes`. Throws CAIRN_CORRUPT
+   * if anything of it is damaged, or if it does not fit there.
    */
-  open(pack: PackKey, offset: number, sealed: Uint8Array): OpenedSegment {
+  open(pack: PackKey, offset: number, sealed: Uint8Array, into?: Uint8Array): OpenedSegment {
     const fail = (what: string): never => {
       throw new CairnError('CAIRN_CORRUPT', `cannot open segment at byte ${offset}: ${what}`)
     }
@@ -66,17 +72,30 @@ export class SegmentReader {
     if (sealed.length < bodyEnd) fail('it is cut off')
     const body = sealed.subarray(SEGMENT_HEADER_BYTES, bodyEnd)
     const nonce = positionNonce(NONCE_DOMAIN.segmentBody, offset)
-    this.#body = grown(this.#body, bodyBytes - TAG_BYTES)
+    const { plainBytes, storedBytes, compression } = header
+    if (into !== undefined && into.length < segmentRoomBytes(plainBytes)) fail('it is too long')
+    const isPlain = compression === COMPRESSION.none
+    const opened = isPlain && into !== undefined ? into : this.#bodyRoom(bodyBytes - TAG_BYTES)
     const aead = this.#aeads.get(pack.aead)
-    if (!aead.openInto(this.#body, 0, pack.key, nonce, this.#header, body)) {
+    if (!aead.openInto(opened, 0, pack.key, nonce, this.#header, body)) {
       fail('its contents are damaged')
     }
-    const payload = this.#body.subarray(0, header.storedBytes)
-    if (header.compression === COMPRESSION.none) return { header, plain: payload }
-    this.#plain = grown(this.#plain, header.plainBytes)
-    if (!this.#zstd.decompressInto(this.#plain, 0, header.plainBytes, payload)) {
+    const payload = opened.subarray(0, storedBytes)
+    if (isPlain) return { header, plain: payload }
+    const plain = into ?? this.#plainRoom(plainBytes)
+    if (!this.#zstd.decompressInto(plain, 0, plainBytes, payload)) {
       fail('it does not decompress to its length')
     }
-    return { header, plain: this.#plain.subarray(0, header.plainBytes) }
+    return { header, plain: plain.subarray(0, plainBytes) }
+  }
+
+  #bodyRoom(byteCount: number): Buffer {
+    this.#body = grown(this.#body, byteCount)
+    return this.#body
+  }
+
+  #plainRoom(byteCount: number): Buffer {
+    this.#plain = grown(this.#plain, byteCount)
+    return this.#plain
   }
 }

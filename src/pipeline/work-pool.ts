@@ -56,6 +56,8 @@ export interface WorkPool<P extends Purpose> {
   send(note: unknown, worker?: number, transfer?: readonly ArrayBuffer[]): void
   /** Jobs given and not yet answered. */
   readonly pending: number
+  /** A thread has been lost, or the pool is closed: every job rejects, and one may be running yet. */
+  readonly isBroken: boolean
   /** Ends the threads at once, whatever they do. Running jobs reject. */
   close(): Promise<void>
 }
@@ -77,6 +79,7 @@ async function openInline<P extends Purpose>(options: PoolOptions<P>): Promise<W
   return {
     size: 1,
     pending: 0,
+    isBroken: false,
     // Not async: the job is done when `run` returns, whenever its promise is looked at.
     run: (job) => {
       try {
@@ -185,6 +188,10 @@ class ThreadPool<P extends Purpose> implements WorkPool<P> {
 
   get pending(): number {
     return this.#waiting.size
+  }
+
+  get isBroken(): boolean {
+    return this.#failure !== undefined
   }
 
   #fail(error: Error): void {

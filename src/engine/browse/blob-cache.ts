@@ -3,7 +3,7 @@
  * once by workers, and what was asked for ahead is there when it is wanted. Every blob is checked
  * against its id once; a copy that is damaged is passed over for another.
  *
- * Memory: `cacheBytesMax`, and the segments under way.
+ * Memory: `cacheBytesMax`, with the segments under way unless they are more.
  */
 
 import { equalBytes } from '../../base/bytes.ts'
@@ -15,15 +15,18 @@ import {
   type BlobType,
   PREAMBLE_BYTES,
   SEGMENT_HEADER_BYTES,
+  SEGMENT_ROW_BYTES,
 } from '../../format/constants.ts'
 import { segmentBodyBytes } from '../../format/segment.ts'
 import type { BlobIndex, BlobLocation, KnownPack } from '../../pipeline/index/blob-index.ts'
 import { BlobIdentifier } from '../../pipeline/keys.ts'
 import type { PackKey } from '../../pipeline/pack-seal.ts'
 import type { SegmentResult, WantedBlob } from '../../pipeline/segment-body.ts'
+import { segmentRoomBytes } from '../../pipeline/segment-reader.ts'
 import type { WorkPool } from '../../pipeline/work-pool.ts'
 import type { Repository } from '../../repository/repository.ts'
-import type { Answer } from '../../base/answer.ts'
+import { type Answer, thenAnswer } from '../../base/answer.ts'
+import { type Segment, SegmentStore } from './segment-store.ts'
 
 const PACK_KEYS_MAX = 4_096
 /** A blob that is not where the index says is looked for in a new one, at most this often. */
@@ -42,12 +45,13 @@ export interface BlobCacheOptions {
   readonly signal?: AbortSignal
 }
 
-/** A decoded segment. */
-interface Segment {
-  readonly plain: Uint8Array
-  /** Offsets of blobs that have their ids. */
-  readonly good: Set<number>
+/** A segment that is being decoded. */
+interface Coming {
+  readonly segment: Segment
+  readonly ready: Promise<void>
 }
+
+type Use<T> = (blob: Uint8Array, segment: Segment) => T
 
 /** Where the index said that a blob is: its pack by name, since numbers are one index's own. */
 interface Place {
@@ -63,16 +67,17 @@ export class BlobCache {
   readonly #options: BlobCacheOptions
   readonly #identifier: BlobIdentifier
   readonly #keys = new Map<FileName, PackKey>()
-  /** By pack and offset; the least recently used first. */
-  readonly #segments = new Map<string, Segment>()
-  readonly #coming = new Map<string, Promise<Segment>>()
-  #bytes = 0
+  readonly #segments: SegmentStore
+  /** By pack and offset. */
+  readonly #coming = new Map<string, Coming>()
+  #comingBytes = 0
   #refreshedAtMs = Number.NEGATIVE_INFINITY
   #index: BlobIndex
 
   constructor(options: BlobCacheOptions) {
     this.#options = options
     this.#index = options.index
+    this.#segments = new SegmentStore(options.cacheBytesMax)
     const { data, metadata } = options.repository.keyring.ids
     this.#identifier = new BlobIdentifier({ data, metadata }, loadBlake3())
   }
@@ -83,35 +88,52 @@ export class BlobCache {
   }
 
   /**
-   * The bytes of a blob: a view of what is kept. Throws CAIRN_CORRUPT, at once or by the promise, if
-   * no good copy is left.
+   * The bytes of a blob. Throws CAIRN_CORRUPT, at once or by the promise, if no good copy is left.
    */
   load(id: Uint8Array, type: BlobType): Answer<Uint8Array> {
-    const places = this.#places(id, type)
-    const [first] = places
-    if (first !== undefined) {
-      const key = keyOf(first)
-      const cached = this.#segments.get(key)
-      const bytes = cached === undefined ? undefined : this.#blobOf(cached, first)
-      if (cached !== undefined && bytes !== undefined) {
-        this.#segments.delete(key)
-        this.#segments.set(key, cached)
-        return bytes
-      }
-    }
-    return this.#loadLooking(id, type, places)
+    return this.#use(id, type, (blob) => blob.slice())
   }
 
-  async #loadLooking(
+  /**
+   * Copies a part of a blob of file content, as long as `target`, from its byte `from`. Throws as
+   * `load`, and CAIRN_CORRUPT where the blob is shorter.
+   */
+  copy(id: Uint8Array, from: number, target: Uint8Array): Answer<void> {
+    const copied = this.#use(id, BLOB_TYPE.data, (blob, segment) => {
+      const bytes = blob.subarray(from, from + target.length)
+      if (bytes.length < target.length) return false
+      target.set(bytes)
+      this.#segments.countRead(segment, bytes.length)
+      return true
+    })
+    return thenAnswer(copied, (isLongEnough) => {
+      if (!isLongEnough) throw shortContent()
+    })
+  }
+
+  /** Calls `use` with the bytes of a blob, which are valid until it returns. */
+  #use<T>(id: Uint8Array, type: BlobType, use: Use<T>): Answer<T> {
+    const places = this.#places(id, type)
+    const [first] = places
+    const cached = first === undefined ? undefined : this.#segments.get(keyOf(first))
+    if (first !== undefined && cached !== undefined) {
+      const blob = this.#blobOf(cached, first)
+      if (blob !== undefined) return use(blob, cached)
+    }
+    return this.#useLooking(id, type, places, use)
+  }
+
+  async #useLooking<T>(
     id: Uint8Array,
     type: BlobType,
     places: readonly Sought[],
-  ): Promise<Uint8Array> {
+    use: Use<T>,
+  ): Promise<T> {
     try {
-      return await this.#loadAny(id, places)
+      return await this.#useAny(id, places, use)
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT') || !(await this.#lookAgain())) throw error
-      return await this.#loadAny(id, this.#places(id, type))
+      return await this.#useAny(id, this.#places(id, type), use)
     }
   }
 
@@ -132,7 +154,7 @@ export class BlobCache {
       .map((location) => ({ id, location, pack: index.pack(location.packNumber) }))
   }
 
-  async #loadAny(id: Uint8Array, places: readonly Sought[]): Promise<Uint8Array> {
+  async #useAny<T>(id: Uint8Array, places: readonly Sought[], use: Use<T>): Promise<T> {
     const blob = shortId(blobIdOf(id))
     if (places.length === 0) {
       throw new CairnError('CAIRN_CORRUPT', `blob ${blob} is missing: no pack has it`)
@@ -140,9 +162,8 @@ export class BlobCache {
     let problem: unknown
     for (const sought of places) {
       try {
-        const segment = await this.#segment(sought, [sought])
-        const bytes = this.#blobOf(segment, sought)
-        if (bytes !== undefined) return bytes
+        const result = await this.#useAt(sought, use)
+        if (result !== undefined) return result.value
         problem = new CairnError('CAIRN_CORRUPT', 'its bytes do not have its id')
       } catch (error) {
         if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
@@ -150,6 +171,25 @@ export class BlobCache {
       }
     }
     throw new CairnError('CAIRN_CORRUPT', `blob ${blob} is damaged`, { cause: problem })
+  }
+
+  /** Undefined if what is there does not have the id. */
+  async #useAt<T>(sought: Sought, use: Use<T>): Promise<{ readonly value: T } | undefined> {
+    const key = keyOf(sought)
+    const apply = (segment: Segment) => {
+      const blob = this.#blobOf(segment, sought)
+      return blob === undefined ? undefined : { value: use(blob, segment) }
+    }
+    const kept = this.#segments.get(key)
+    if (kept !== undefined) return apply(kept)
+    const { segment, ready } = this.#coming.get(key) ?? this.#begin(key, sought, [sought])
+    segment.holders++
+    try {
+      await ready
+      return apply(segment)
+    } finally {
+      segment.holders--
+    }
   }
 
   /** Begins to decode what holds these blobs, unless it is there or coming. Never throws. */
@@ -164,10 +204,12 @@ export class BlobCache {
       if (sought === undefined) bySegment.set(key, [place])
       else sought.push(place)
     }
-    for (const sought of bySegment.values()) {
+    for (const [key, sought] of bySegment) {
+      // What comes must not push out what came just now.
+      if (this.#comingBytes > this.#options.cacheBytesMax / 2) return
       const [first] = sought
       // Whoever wants a blob of it meets the failure.
-      if (first !== undefined) this.#segment(first, sought).catch(() => {})
+      if (first !== undefined) this.#begin(key, first, sought)
     }
   }
 
@@ -176,6 +218,7 @@ export class BlobCache {
     return this.#coming.size
   }
 
+  /** The blob of a segment, if it has its id. */
   #blobOf(segment: Segment, { id, location }: Sought): Uint8Array | undefined {
     const { offset, length, type } = location
     if (offset + length > segment.plain.length) return undefined
@@ -186,31 +229,46 @@ export class BlobCache {
     return blob
   }
 
-  #segment(place: Place, wanted: readonly Sought[]): Promise<Segment> {
-    const key = keyOf(place)
-    const cached = this.#segments.get(key)
-    if (cached !== undefined) {
-      this.#segments.delete(key)
-      this.#segments.set(key, cached)
-      return Promise.resolve(cached)
+  #begin(key: string, place: Place, wanted: readonly Sought[]): Coming {
+    const { plainBytes, blobCount } = place.location.segment
+    const room = this.#segments.reserve(segmentRoomBytes(plainBytes))
+    this.#comingBytes += room.byteLength
+    const segment: Segment = {
+      key,
+      room,
+      plain: room.subarray(0, plainBytes),
+      good: new Set(),
+      holders: 0,
+      unreadBytes: plainBytes - blobCount * SEGMENT_ROW_BYTES,
     }
-    const coming = this.#coming.get(key) ?? this.#decode(key, place, wanted)
+    const ready = this.#decode(segment, place, wanted)
+    ready.catch(() => {})
+    const coming = { segment, ready }
     this.#coming.set(key, coming)
     return coming
   }
 
-  async #decode(key: string, place: Place, wanted: readonly Sought[]): Promise<Segment> {
+  async #decode(segment: Segment, place: Place, wanted: readonly Sought[]): Promise<void> {
+    const { key, room } = segment
     try {
-      const { plain, good } = await this.#open(place, wanted)
-      const segment = { plain, good: new Set(good) }
-      this.#remember(key, segment)
-      return segment
+      const { good } = await this.#open(segment, place, wanted)
+      for (const offset of good) segment.good.add(offset)
+      this.#segments.add(segment)
+    } catch (error) {
+      // A thread that is lost may write to it yet.
+      if (!this.#options.pool.isBroken) this.#segments.giveBack(room)
+      throw error
     } finally {
       this.#coming.delete(key)
+      this.#comingBytes -= room.byteLength
     }
   }
 
-  async #open(place: Place, wanted: readonly Sought[]): Promise<SegmentResult> {
+  async #open(
+    segment: Segment,
+    place: Place,
+    wanted: readonly Sought[],
+  ): Promise<SegmentResult> {
     const { repository, inlinePool } = this.#options
     const { pack, location } = place
     const isData = location.type === BLOB_TYPE.data
@@ -219,6 +277,8 @@ export class BlobCache {
       key: this.#packKey(pack),
       offset: location.segment.offset,
       storedBytes: location.segment.storedBytes,
+      plainBytes: location.segment.plainBytes,
+      into: segment.room,
       wanted: wanted.map(
         ({ id, location: { type, offset, length } }): WantedBlob => ({ id, type, offset, length }),
       ),
@@ -261,18 +321,12 @@ export class BlobCache {
     this.#keys.set(name, key)
     return key
   }
-
-  #remember(key: string, segment: Segment): void {
-    this.#segments.set(key, segment)
-    this.#bytes += segment.plain.length
-    for (const [oldKey, old] of this.#segments) {
-      if (this.#bytes <= this.#options.cacheBytesMax || oldKey === key) break
-      this.#segments.delete(oldKey)
-      this.#bytes -= old.plain.length
-    }
-  }
 }
 
 function keyOf({ pack, location }: Place): string {
   return `${pack.name}:${location.segment.offset}`
+}
+
+function shortContent(): CairnError {
+  return new CairnError('CAIRN_CORRUPT', 'the content is shorter than the file')
 }

@@ -62,16 +62,12 @@ export class FileContent {
       const from = position - chunkStart
       if (isHole(id)) target.fill(0)
       else {
-        const blob = this.#blobs.load(id, BLOB_TYPE.data)
-        if (blob instanceof Promise) {
+        const copied = this.#blobs.copy(id, from, target)
+        if (copied instanceof Promise) {
           // The rest is asked for meanwhile, so that its segments are decoded side by side.
           this.#prefetch(leaf, i + 1, end)
-          return blob.then((bytes) => {
-            copyFrom(bytes, from, target)
-            return this.#copy(stop, end, into, start)
-          })
+          return copied.then(() => this.#copy(stop, end, into, start))
         }
-        copyFrom(blob, from, target)
       }
       position = stop
     }
@@ -151,11 +147,6 @@ function chunkAt({ starts }: ListLeaf, offset: number): number {
     else high = middle
   }
   return low
-}
-
-function copyFrom(blob: Uint8Array, from: number, target: Uint8Array): void {
-  if (from + target.length > blob.length) throw shortContent()
-  target.set(blob.subarray(from, from + target.length))
 }
 
 function shortContent(): CairnError {

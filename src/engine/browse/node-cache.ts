@@ -161,7 +161,7 @@ export class NodeCache {
     }
     const type = height === 0 ? leafType : BLOB_TYPE.inner
     return thenAnswer(this.#blobs.load(id, type), (bytes) => {
-      const node = decodeNode(Uint8Array.from(bytes), height, leafType)
+      const node = decodeNode(bytes, height, leafType)
       this.#remember(key, node)
       return node
     })

@@ -1,0 +1,112 @@
+/**
+ * Decoded segments, kept within a limit. Their memory is used again: a segment may be looked into
+ * only while it is held, and no view of it may be kept beyond that.
+ *
+ * What has been read to its end goes first, and soon: whoever reads in order does not come back, and
+ * the kernel keeps it anyway. After that goes what was used least recently.
+ *
+ * Memory: `byteCountMax`, and what is held beyond that; segments too large for the arena, which no
+ * repository with chunks of up to 64 MiB has, are left to the garbage collector.
+ */
+
+import { MemoryArena } from './memory-arena.ts'
+
+/** Segments read to their end that are kept all the same: readers ahead of each other overlap. */
+const READ_UP_BYTES_MAX = 8 << 20
+
+export interface Segment {
+  readonly key: string
+  readonly plain: Uint8Array
+  /** The memory that `plain` is in. */
+  readonly room: Uint8Array
+  /** Offsets of blobs that have their ids. */
+  readonly good: Set<number>
+  /** Who looks into it now. */
+  holders: number
+  /** Bytes that nobody has read yet, as far as readers in order can tell. */
+  unreadBytes: number
+}
+
+export class SegmentStore {
+  readonly #byteCountMax: number
+  readonly #arena: MemoryArena
+  /** The least recently used first. */
+  readonly #kept = new Map<string, Segment>()
+  /** Those of them that were read to their end; in that order. */
+  readonly #readUp = new Map<string, Segment>()
+  #bytes = 0
+  #readUpBytes = 0
+
+  constructor(byteCountMax: number) {
+    this.#byteCountMax = byteCountMax
+    this.#arena = new MemoryArena(byteCountMax)
+  }
+
+  /** It counts as used just now. Look into it at once, or hold it. */
+  get(key: string): Segment | undefined {
+    const segment = this.#kept.get(key)
+    if (segment === undefined) return undefined
+    this.#kept.delete(key)
+    this.#kept.set(key, segment)
+    return segment
+  }
+
+  has(key: string): boolean {
+    return this.#kept.has(key)
+  }
+
+  /** Memory for a segment on its way, for `add` or `giveBack`; from any thread. */
+  reserve(byteCount: number): Uint8Array {
+    while (this.#bytes + byteCount > this.#byteCountMax && this.#evictOne()) {
+      // One after another, until there is room.
+    }
+    this.#bytes += byteCount
+    for (;;) {
+      const room = this.#arena.allocate(byteCount)
+      if (room !== undefined) return room
+      // What is free may be in pieces that are too short.
+      if (!this.#evictOne()) return new Uint8Array(new SharedArrayBuffer(byteCount))
+    }
+  }
+
+  giveBack(room: Uint8Array): void {
+    this.#bytes -= room.byteLength
+    this.#arena.free(room)
+  }
+
+  /** Keeps a segment that was decoded into reserved memory. */
+  add(segment: Segment): void {
+    this.#kept.set(segment.key, segment)
+  }
+
+  /** `byteCount` bytes of a segment were read. */
+  countRead(segment: Segment, byteCount: number): void {
+    segment.unreadBytes -= byteCount
+    if (segment.unreadBytes > 0 || this.#readUp.has(segment.key)) return
+    this.#readUp.set(segment.key, segment)
+    this.#readUpBytes += segment.room.byteLength
+    for (const old of this.#readUp.values()) {
+      if (this.#readUpBytes <= READ_UP_BYTES_MAX) break
+      if (old.holders === 0) this.#evict(old)
+    }
+  }
+
+  /** False if everything that is left is held. */
+  #evictOne(): boolean {
+    for (const segments of [this.#readUp, this.#kept]) {
+      for (const segment of segments.values()) {
+        if (segment.holders > 0) continue
+        this.#evict(segment)
+        return true
+      }
+    }
+    return false
+  }
+
+  #evict(segment: Segment): void {
+    const { key, room } = segment
+    this.#kept.delete(key)
+    if (this.#readUp.delete(key)) this.#readUpBytes -= room.byteLength
+    this.giveBack(room)
+  }
+}
