@@ -6,7 +6,7 @@
  * several times as much (perf: 5 µs against 30 µs a request).
  */
 
-import { closeSync, writeSync } from 'node:fs'
+import { closeSync, writeSync, writevSync } from 'node:fs'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import { CairnError } from '../base/errors.ts'
@@ -21,12 +21,17 @@ const POLLIN = 1
 const SPIN_NS = 100_000
 /** How long another thread waits before it asks whether the device is still wanted. */
 const WAIT_MS = 1_000
+/** A system call takes 1,024. */
+const PIECES_MAX = 256
 
 export interface RequestDevice {
   /** Bytes of a request, 0 if there is none at the moment, undefined once it is unmounted. */
   read(into: Buffer): number | undefined
-  /** Writes a reply. Returns false if nobody waits for it any more: then it is dropped. */
-  write(reply: Buffer, byteCount: number): boolean
+  /**
+   * Writes a reply, which lies in pieces. Returns false if nobody waits for it any more: then it is
+   * dropped.
+   */
+  write(reply: readonly Uint8Array[]): boolean
   /** Whether a request comes within a moment; blocks this thread meanwhile. */
   waitBriefly(): boolean
   /** Resolves when there may be a request, or after a second at most. */
@@ -64,10 +69,12 @@ export class FuseDevice implements RequestDevice {
     throw new CairnError('CAIRN_FAILED', `cannot read /dev/fuse: ${getSystemErrorName(-errno)}`)
   }
 
-  write(reply: Buffer, byteCount: number): boolean {
+  write(reply: readonly Uint8Array[]): boolean {
     if (this.#isClosed) return false
+    const [first] = reply
     try {
-      writeSync(this.#descriptor, reply, 0, byteCount)
+      if (reply.length === 1 && first !== undefined) writeSync(this.#descriptor, first)
+      else writevSync(this.#descriptor, reply.length > PIECES_MAX ? [Buffer.concat(reply)] : reply)
       return true
     } catch (error) {
       const { errno } = error as NodeJS.ErrnoException

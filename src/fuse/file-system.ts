@@ -100,10 +100,15 @@ export interface FuseFileSystem {
   readDirectory(handle: number, offset: number, sink: DirectorySink): Answer<void>
   releaseDirectory(handle: number): void
   /**
-   * Fills `into` from `offset` of the file and returns how many bytes it had: fewer only at its end.
-   * `into` is the caller's again once the answer is there.
+   * Calls `send` once, at once or later, with up to `byteCount` bytes from `offset` of the file, in
+   * pieces: fewer only at its end. They are looked at until it returns, and not later.
    */
-  read(node: number, offset: number, into: Buffer): Answer<number>
+  read(
+    node: number,
+    offset: number,
+    byteCount: number,
+    send: (pieces: readonly Uint8Array[]) => void,
+  ): Answer<void>
   /** The next data or hole at or behind `offset`; ENXIO where there is none. */
   seek(node: number, offset: number, what: 'data' | 'hole'): Answer<number>
   /** Undefined if the node has no such attribute. */

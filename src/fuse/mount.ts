@@ -13,7 +13,8 @@ const MS_RDONLY = 1
 const MS_NOSUID = 2
 const MS_NODEV = 4
 const MNT_DETACH = 2
-const READ_AHEAD_KIB = 1_024
+/** Four requests: while one is answered, the next are on their way, and what they need is decoded. */
+const READ_AHEAD_KIB = 4_096
 
 export interface MountOptions {
   /** An existing directory, absolute, without symbolic links. */

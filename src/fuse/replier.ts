@@ -35,6 +35,8 @@ export interface Question<T> {
   readonly undo?: (result: T) => void
 }
 
+export type SendPieces = (pieces: readonly Uint8Array[]) => void
+
 /** A request that is not answered yet. */
 interface Pending {
   readonly startedAtMs: number
@@ -86,6 +88,36 @@ export class Replier {
     else this.#send(question, result)
   }
 
+  /** Replies with the pieces that `ask` gives its argument, which are written before that returns. */
+  answerInPieces(unique: number, ask: (send: SendPieces) => Answer<void>): void {
+    const pending: Pending = { startedAtMs: this.#options.now(), isAnswered: false }
+    const send: SendPieces = (pieces) => {
+      if (pending.isAnswered) return
+      pending.isAnswered = true
+      this.#pending.delete(unique)
+      this.#sendPieces(unique, pieces)
+    }
+    try {
+      const result = ask(send)
+      if (!(result instanceof Promise) || pending.isAnswered) return
+      this.#pending.set(unique, pending)
+      result.catch((error: unknown) => {
+        if (pending.isAnswered) return
+        this.#pending.delete(unique)
+        this.#failWith(unique, error)
+      })
+    } catch (error) {
+      this.#failWith(unique, error)
+    }
+  }
+
+  #sendPieces(unique: number, pieces: readonly Uint8Array[]): void {
+    let length = REPLY_HEAD_BYTES
+    for (const piece of pieces) length += piece.length
+    writeReplyHead(this.#short, { length, errno: 0, unique })
+    this.#device.write([this.#short, ...pieces])
+  }
+
   async #answerLater<T>(question: Question<T>, coming: Promise<T>): Promise<void> {
     const { unique, buffer } = question
     const pending: Pending = { startedAtMs: this.#options.now(), isAnswered: false }
@@ -114,7 +146,7 @@ export class Replier {
     try {
       const length = REPLY_HEAD_BYTES + encode(reply, REPLY_HEAD_BYTES, result)
       writeReplyHead(reply, { length, errno: 0, unique })
-      isTaken = this.#device.write(reply, length)
+      isTaken = this.#device.write([reply.subarray(0, length)])
     } catch (error) {
       this.#failWith(unique, error)
     } finally {
@@ -156,7 +188,7 @@ export class Replier {
   /** 0 is success. */
   fail(unique: number, errno: number): void {
     writeReplyHead(this.#short, { length: REPLY_HEAD_BYTES, errno, unique })
-    this.#device.write(this.#short, REPLY_HEAD_BYTES)
+    this.#device.write([this.#short])
   }
 
   #failWith(unique: number, error: unknown): void {

@@ -50,9 +50,6 @@ export const encodeBytes: Encode<Uint8Array> = (bytes, at, value) => {
   return value.length
 }
 
-/** The data is where it belongs already. */
-export const encodeRead: Encode<number> = (_bytes, _at, byteCount) => byteCount
-
 export const encodeOpenedDirectory: Encode<Result<'openDirectory'>> = (bytes, at, opened) => {
   const flags = opened.isImmutable ? OPEN_FLAG.keepCache | OPEN_FLAG.cacheDirectory : 0
   return writeOpen(bytes, at, opened.handle, flags)

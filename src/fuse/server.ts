@@ -32,7 +32,6 @@ import {
   encodeLookup,
   encodeOpenedDirectory,
   encodeOpenedFile,
-  encodeRead,
   encodeStatfs,
   FuseErrno,
   joinNames,
@@ -225,10 +224,7 @@ export class FuseServer {
     const { unique, node } = request
     const offset = request.u64(8)
     const byteCount = Math.min(request.u32(16), READ_BYTES_MAX)
-    const buffer = this.#replier.takeBuffer()
-    const into = buffer.subarray(REPLY_HEAD_BYTES, REPLY_HEAD_BYTES + byteCount)
-    const ask = () => this.#files.read(node, offset, into)
-    this.#replier.answer({ unique, ask, encode: encodeRead, buffer })
+    this.#replier.answerInPieces(unique, (send) => this.#files.read(node, offset, byteCount, send))
   }
 
   #readDirectory(request: Request, isPlus: boolean): void {

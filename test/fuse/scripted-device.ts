@@ -37,14 +37,17 @@ export class ScriptedDevice implements RequestDevice {
     return next.length
   }
 
-  write(bytes: Buffer, byteCount: number): boolean {
+  write(pieces: readonly Uint8Array[]): boolean {
     if (this.isDeaf) return false
+    const bytes = Buffer.concat(pieces)
     const declared = bytes.readUInt32LE(0)
-    if (declared !== byteCount) throw new Error(`a reply of ${byteCount} bytes says ${declared}`)
+    if (declared !== bytes.length) {
+      throw new Error(`a reply of ${bytes.length} bytes says ${declared}`)
+    }
     this.replies.push({
       unique: Number(bytes.readBigUInt64LE(8)),
       errno: Math.abs(bytes.readInt32LE(4)),
-      body: Buffer.from(bytes.subarray(16, byteCount)),
+      body: bytes.subarray(16),
     })
     return true
   }

@@ -235,9 +235,10 @@ test('READ gives the bytes, at once or later, of requests that overtake each oth
   })
   const served = serve(
     filesWith({
-      read: (node, offset, into) => {
-        into.fill(offset === 0 ? 1 : 2)
-        return node === 1 ? into.length : held.then(() => 10)
+      read: (node, offset, byteCount, send) => {
+        const bytes = Buffer.alloc(byteCount, offset === 0 ? 1 : 2)
+        if (node === 1) return send([bytes.subarray(0, 5), bytes.subarray(5)])
+        return held.then(() => send([bytes.subarray(0, 10)]))
       },
     }),
   )
@@ -252,7 +253,9 @@ test('READ gives the bytes, at once or later, of requests that overtake each oth
 })
 
 test('READ of more than was agreed on is cut, not overrun', async () => {
-  const served = serve(filesWith({ read: (_node, _offset, into) => into.length }))
+  const served = serve(
+    filesWith({ read: (_node, _offset, byteCount, send) => send([Buffer.alloc(byteCount)]) }),
+  )
   const [reply] = await served.exchange(
     requestOf(OPCODE.read, { unique: 9 }, words(0n, 0n, 0xffff_ffff, 0, 0n, 0, 0)),
   )
@@ -365,8 +368,15 @@ test('a reply that nobody waits for takes its lookups back', async () => {
 })
 
 test('a storage that hangs is EIO after the limit, and what it gives later is dropped', async () => {
-  let release = (_count: number) => {}
-  const served = serve(filesWith({ read: () => new Promise((resolve) => (release = resolve)) }))
+  let release = () => {}
+  const served = serve(
+    filesWith({
+      read: (_node, _offset, _byteCount, send) =>
+        new Promise((resolve) => {
+          release = () => resolve(send([Buffer.alloc(5)]))
+        }),
+    }),
+  )
   expect(await served.exchange(recorded('read'))).toEqual([])
   served.time.nowMs = 59_999
   served.tick()
@@ -375,7 +385,7 @@ test('a storage that hangs is EIO after the limit, and what it gives later is dr
   served.tick()
   expect(await served.exchange()).toMatchObject([{ unique: 60, errno: EIO }])
   expect(served.errors).toMatchObject([{ code: 'CAIRN_STORAGE_DOWN' }])
-  release(5)
+  release()
   expect(await served.exchange()).toEqual([])
   await served.end()
 })
@@ -384,10 +394,10 @@ test('promises get their turn however many requests come', async () => {
   const order: string[] = []
   const served = serve(
     filesWith({
-      read: async () => {
+      read: async (_node, _offset, _byteCount, send) => {
         await new Promise((resolve) => setImmediate(resolve))
         order.push('late')
-        return 0
+        send([])
       },
       statfs: () => {
         order.push('at once')

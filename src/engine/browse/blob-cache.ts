@@ -25,10 +25,12 @@ import type { SegmentResult, WantedBlob } from '../../pipeline/segment-body.ts'
 import { segmentRoomBytes } from '../../pipeline/segment-reader.ts'
 import type { WorkPool } from '../../pipeline/work-pool.ts'
 import type { Repository } from '../../repository/repository.ts'
-import { type Answer, thenAnswer } from '../../base/answer.ts'
+import type { Answer } from '../../base/answer.ts'
 import { type Segment, SegmentStore } from './segment-store.ts'
 
 const PACK_KEYS_MAX = 4_096
+/** What keeps the workers busy while a reader in order takes what they have decoded. */
+const AHEAD_BYTES_MAX = 16 << 20
 /** A blob that is not where the index says is looked for in a new one, at most this often. */
 const REFRESH_MS = 5_000
 
@@ -45,13 +47,40 @@ export interface BlobCacheOptions {
   readonly signal?: AbortSignal
 }
 
+interface Beginning {
+  /** Blobs whose ids are compared on the way. */
+  readonly wanted: readonly Sought[]
+  /** Nobody waits for it. */
+  readonly isAhead: boolean
+}
+
 /** A segment that is being decoded. */
 interface Coming {
   readonly segment: Segment
   readonly ready: Promise<void>
 }
 
-type Use<T> = (blob: Uint8Array, segment: Segment) => T
+/** A blob, and the segment that it lies in. */
+interface Held {
+  readonly bytes: Uint8Array
+  readonly segment: Segment
+}
+
+/** A run of zeros is nowhere. */
+const HOLE = { bytes: new Uint8Array(0), segment: undefined } as const
+type Found = Held | typeof HOLE
+
+/** A part of a file's content: of a chunk, or of a hole, which has no id. */
+export interface ContentPart {
+  readonly id: Uint8Array | undefined
+  /** In the chunk. */
+  readonly from: number
+  readonly length: number
+}
+
+export type TakePieces = (pieces: readonly Uint8Array[]) => void
+
+const ZEROS = new Uint8Array(1 << 20)
 
 /** Where the index said that a blob is: its pack by name, since numbers are one index's own. */
 interface Place {
@@ -70,7 +99,6 @@ export class BlobCache {
   readonly #segments: SegmentStore
   /** By pack and offset. */
   readonly #coming = new Map<string, Coming>()
-  #comingBytes = 0
   #refreshedAtMs = Number.NEGATIVE_INFINITY
   #index: BlobIndex
 
@@ -87,53 +115,85 @@ export class BlobCache {
     this.#index = index
   }
 
-  /**
-   * The bytes of a blob. Throws CAIRN_CORRUPT, at once or by the promise, if no good copy is left.
-   */
+  /** A blob, as a copy. Throws CAIRN_CORRUPT, at once or by the promise, if no good one is left. */
   load(id: Uint8Array, type: BlobType): Answer<Uint8Array> {
-    return this.#use(id, type, (blob) => blob.slice())
+    const blob = this.#kept(id, type)?.bytes
+    return blob === undefined ? this.#loadHolding(id, type) : blob.slice()
+  }
+
+  async #loadHolding(id: Uint8Array, type: BlobType): Promise<Uint8Array> {
+    const { bytes, segment } = await this.#hold(id, type)
+    try {
+      return bytes.slice()
+    } finally {
+      this.#segments.release(segment)
+    }
   }
 
   /**
-   * Copies a part of a blob of file content, as long as `target`, from its byte `from`. Throws as
-   * `load`, and CAIRN_CORRUPT where the blob is shorter.
+   * Calls `take` with the parts of a file's content, in order, uncopied: they are valid until it
+   * returns. Throws CAIRN_CORRUPT by the promise if there is no good copy of one of them.
    */
-  copy(id: Uint8Array, from: number, target: Uint8Array): Answer<void> {
-    const copied = this.#use(id, BLOB_TYPE.data, (blob, segment) => {
-      const bytes = blob.subarray(from, from + target.length)
-      if (bytes.length < target.length) return false
-      target.set(bytes)
-      this.#segments.countRead(segment, bytes.length)
-      return true
-    })
-    return thenAnswer(copied, (isLongEnough) => {
-      if (!isLongEnough) throw shortContent()
-    })
-  }
-
-  /** Calls `use` with the bytes of a blob, which are valid until it returns. */
-  #use<T>(id: Uint8Array, type: BlobType, use: Use<T>): Answer<T> {
-    const places = this.#places(id, type)
-    const [first] = places
-    const cached = first === undefined ? undefined : this.#segments.get(keyOf(first))
-    if (first !== undefined && cached !== undefined) {
-      const blob = this.#blobOf(cached, first)
-      if (blob !== undefined) return use(blob, cached)
+  read(parts: readonly ContentPart[], take: TakePieces): Answer<void> {
+    const found: Found[] = []
+    for (const { id } of parts) {
+      const one = id === undefined ? HOLE : this.#kept(id, BLOB_TYPE.data)
+      if (one === undefined) return this.#readHolding(parts, take)
+      found.push(one)
     }
-    return this.#useLooking(id, type, places, use)
+    this.#take(parts, found, take)
   }
 
-  async #useLooking<T>(
-    id: Uint8Array,
-    type: BlobType,
-    places: readonly Sought[],
-    use: Use<T>,
-  ): Promise<T> {
+  async #readHolding(parts: readonly ContentPart[], take: TakePieces): Promise<void> {
+    const results = await Promise.allSettled(
+      parts.map(({ id }) => (id === undefined ? HOLE : this.#hold(id, BLOB_TYPE.data))),
+    )
     try {
-      return await this.#useAny(id, places, use)
+      const found = results.map((result) => {
+        if (result.status === 'rejected') throw result.reason
+        return result.value
+      })
+      this.#take(parts, found, take)
+    } finally {
+      for (const result of results) {
+        if (result.status === 'fulfilled' && result.value.segment !== undefined) {
+          this.#segments.release(result.value.segment)
+        }
+      }
+    }
+  }
+
+  #take(parts: readonly ContentPart[], found: readonly Found[], take: TakePieces): void {
+    const pieces: Uint8Array[] = []
+    for (const [i, { from, length }] of parts.entries()) {
+      const { bytes, segment } = found[i] ?? HOLE
+      if (segment === undefined) {
+        pushZeros(pieces, length)
+        continue
+      }
+      if (from + length > bytes.length) throw shortContent()
+      pieces.push(bytes.subarray(from, from + length))
+      this.#segments.countRead(segment, length)
+    }
+    take(pieces)
+  }
+
+  /** A blob that is there at once, and good. Valid until something is decoded. */
+  #kept(id: Uint8Array, type: BlobType): Held | undefined {
+    const [first] = this.#places(id, type)
+    const segment = first === undefined ? undefined : this.#segments.get(keyOf(first))
+    if (first === undefined || segment === undefined) return undefined
+    const bytes = this.#blobOf(segment, first)
+    return bytes === undefined ? undefined : { bytes, segment }
+  }
+
+  /** A blob that stays until `holders` of its segment is lowered. */
+  async #hold(id: Uint8Array, type: BlobType): Promise<Held> {
+    try {
+      return await this.#holdAny(id, this.#places(id, type))
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT') || !(await this.#lookAgain())) throw error
-      return await this.#useAny(id, this.#places(id, type), use)
+      return await this.#holdAny(id, this.#places(id, type))
     }
   }
 
@@ -154,7 +214,7 @@ export class BlobCache {
       .map((location) => ({ id, location, pack: index.pack(location.packNumber) }))
   }
 
-  async #useAny<T>(id: Uint8Array, places: readonly Sought[], use: Use<T>): Promise<T> {
+  async #holdAny(id: Uint8Array, places: readonly Sought[]): Promise<Held> {
     const blob = shortId(blobIdOf(id))
     if (places.length === 0) {
       throw new CairnError('CAIRN_CORRUPT', `blob ${blob} is missing: no pack has it`)
@@ -162,8 +222,8 @@ export class BlobCache {
     let problem: unknown
     for (const sought of places) {
       try {
-        const result = await this.#useAt(sought, use)
-        if (result !== undefined) return result.value
+        const held = await this.#holdAt(sought)
+        if (held !== undefined) return held
         problem = new CairnError('CAIRN_CORRUPT', 'its bytes do not have its id')
       } catch (error) {
         if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
@@ -174,21 +234,20 @@ export class BlobCache {
   }
 
   /** Undefined if what is there does not have the id. */
-  async #useAt<T>(sought: Sought, use: Use<T>): Promise<{ readonly value: T } | undefined> {
+  async #holdAt(sought: Sought): Promise<Held | undefined> {
     const key = keyOf(sought)
-    const apply = (segment: Segment) => {
-      const blob = this.#blobOf(segment, sought)
-      return blob === undefined ? undefined : { value: use(blob, segment) }
-    }
-    const kept = this.#segments.get(key)
-    if (kept !== undefined) return apply(kept)
-    const { segment, ready } = this.#coming.get(key) ?? this.#begin(key, sought, [sought])
-    segment.holders++
+    const segment =
+      this.#coming.get(key)?.segment ??
+      this.#segments.get(key) ??
+      this.#begin(key, sought, { wanted: [sought], isAhead: false })
+    this.#segments.hold(segment)
+    let bytes: Uint8Array | undefined
     try {
-      await ready
-      return apply(segment)
+      await this.#coming.get(key)?.ready
+      bytes = this.#blobOf(segment, sought)
+      return bytes === undefined ? undefined : { bytes, segment }
     } finally {
-      segment.holders--
+      if (bytes === undefined) this.#segments.release(segment)
     }
   }
 
@@ -206,11 +265,16 @@ export class BlobCache {
     }
     for (const [key, sought] of bySegment) {
       // What comes must not push out what came just now.
-      if (this.#comingBytes > this.#options.cacheBytesMax / 2) return
+      if (this.#segments.aheadBytes > this.#options.cacheBytesMax / 2) return
       const [first] = sought
       // Whoever wants a blob of it meets the failure.
-      if (first !== undefined) this.#begin(key, first, sought)
+      if (first !== undefined) this.#begin(key, first, { wanted: sought, isAhead: true })
     }
+  }
+
+  /** How far ahead of one reader it is worth to look. */
+  get aheadBytesMax(): number {
+    return Math.min(AHEAD_BYTES_MAX, this.#options.cacheBytesMax / 4)
   }
 
   /** How many segments are being decoded. */
@@ -229,46 +293,35 @@ export class BlobCache {
     return blob
   }
 
-  #begin(key: string, place: Place, wanted: readonly Sought[]): Coming {
+  #begin(key: string, place: Place, { wanted, isAhead }: Beginning): Segment {
     const { plainBytes, blobCount } = place.location.segment
-    const room = this.#segments.reserve(segmentRoomBytes(plainBytes))
-    this.#comingBytes += room.byteLength
-    const segment: Segment = {
-      key,
-      room,
-      plain: room.subarray(0, plainBytes),
-      good: new Set(),
-      holders: 0,
-      unreadBytes: plainBytes - blobCount * SEGMENT_ROW_BYTES,
-    }
+    const segment = this.#segments.begin(key, {
+      plainBytes,
+      roomBytes: segmentRoomBytes(plainBytes),
+      contentBytes: plainBytes - blobCount * SEGMENT_ROW_BYTES,
+      isAhead,
+    })
     const ready = this.#decode(segment, place, wanted)
     ready.catch(() => {})
-    const coming = { segment, ready }
-    this.#coming.set(key, coming)
-    return coming
+    this.#coming.set(key, { segment, ready })
+    return segment
   }
 
   async #decode(segment: Segment, place: Place, wanted: readonly Sought[]): Promise<void> {
-    const { key, room } = segment
     try {
       const { good } = await this.#open(segment, place, wanted)
       for (const offset of good) segment.good.add(offset)
       this.#segments.add(segment)
     } catch (error) {
-      // A thread that is lost may write to it yet.
-      if (!this.#options.pool.isBroken) this.#segments.giveBack(room)
+      // A thread that is lost may write to its memory yet.
+      if (!this.#options.pool.isBroken) this.#segments.drop(segment)
       throw error
     } finally {
-      this.#coming.delete(key)
-      this.#comingBytes -= room.byteLength
+      this.#coming.delete(segment.key)
     }
   }
 
-  async #open(
-    segment: Segment,
-    place: Place,
-    wanted: readonly Sought[],
-  ): Promise<SegmentResult> {
+  async #open(segment: Segment, place: Place, wanted: readonly Sought[]): Promise<SegmentResult> {
     const { repository, inlinePool } = this.#options
     const { pack, location } = place
     const isData = location.type === BLOB_TYPE.data
@@ -329,4 +382,10 @@ function keyOf({ pack, location }: Place): string {
 
 function shortContent(): CairnError {
   return new CairnError('CAIRN_CORRUPT', 'the content is shorter than the file')
+}
+
+function pushZeros(pieces: Uint8Array[], byteCount: number): void {
+  for (let left = byteCount; left > 0; left -= ZEROS.length) {
+    pieces.push(left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS)
+  }
 }

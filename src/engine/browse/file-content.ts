@@ -6,13 +6,16 @@ import { CairnError } from '../../base/errors.ts'
 import { BLOB_TYPE } from '../../format/constants.ts'
 import { isHole, referenceCount, referenceId, type TreeEntry } from '../../format/tree.ts'
 import { type Answer, thenAnswer } from '../../base/answer.ts'
-import type { BlobCache } from './blob-cache.ts'
+import type { BlobCache, ContentPart, TakePieces } from './blob-cache.ts'
 import { type ListLeaf, listLeaf, type NodeCache } from './node-cache.ts'
 
-/** How far ahead of a reader in order: enough for the workers to be busy while it copies. */
-const AHEAD_BYTES = 8 << 20
+/**
+ * How far ahead of a reader in order at least. It grows to as much again as was read, so that a look
+ * at the beginning of a file costs little.
+ */
+const AHEAD_BYTES_MIN = 1 << 20
 /** The kernel's own read-ahead comes in pieces that may change places. */
-const ORDER_SLACK_BYTES = 2 << 20
+const ORDER_SLACK_BYTES = 4 << 20
 
 export class FileContent {
   readonly #entry: TreeEntry
@@ -20,7 +23,8 @@ export class FileContent {
   readonly #nodes: NodeCache
   /** The references around where it was read last. */
   #leaf: ListLeaf | undefined
-  /** Behind the last byte that was read in order, and that was decoded ahead. */
+  /** Where reading in order began; behind the last byte of it, and that was decoded ahead. */
+  #orderStart = 0
   #orderEnd = 0
   #aheadEnd = 0
 
@@ -35,42 +39,51 @@ export class FileContent {
   }
 
   /**
-   * Fills `into` from `offset` and returns how much there was: less only at the end of the file.
-   * Throws CAIRN_CORRUPT where the content is damaged; what lies elsewhere can still be read.
+   * Calls `take` with up to `byteCount` bytes from `offset`, in pieces that are valid until it
+   * returns: less than that only at the end of the file. Throws CAIRN_CORRUPT where the content is
+   * damaged; what lies elsewhere can still be read.
    */
-  read(offset: number, into: Uint8Array): Answer<number> {
-    const end = Math.min(offset + into.length, this.byteCount)
-    if (end <= offset) return 0
-    return thenAnswer(this.#copy(offset, end, into, offset), () => {
+  read(offset: number, byteCount: number, take: TakePieces): Answer<void> {
+    const end = Math.min(offset + byteCount, this.byteCount)
+    if (end <= offset) return take([])
+    return thenAnswer(this.#parts(offset, end, []), (parts) => {
+      const answer = this.#blobs.read(parts, take)
+      // What is waited for has begun: what comes behind it is decoded meanwhile.
       this.#readAhead(offset, end)
-      return end - offset
+      return answer
     })
   }
 
-  /** Copies what lies between `at` and `end`; `start` is where `into` begins in the file. */
-  #copy(at: number, end: number, into: Uint8Array, start: number): Answer<void> {
+  /** As `read`, into the caller's memory; returns how much there was. */
+  readInto(offset: number, into: Uint8Array): Answer<number> {
+    let at = 0
+    const take: TakePieces = (pieces) => {
+      for (const piece of pieces) {
+        into.set(piece, at)
+        at += piece.length
+      }
+    }
+    return thenAnswer(this.read(offset, into.length, take), () => at)
+  }
+
+  /** Adds what lies between `at` and `end` to `parts`. */
+  #parts(at: number, end: number, parts: ContentPart[]): Answer<readonly ContentPart[]> {
     let position = at
     while (position < end) {
       const leaf = this.#leafAt(position)
-      if (leaf instanceof Promise) return leaf.then(() => this.#copy(position, end, into, start))
+      if (leaf instanceof Promise) return leaf.then(() => this.#parts(position, end, parts))
       const i = chunkAt(leaf, position)
-      const chunkStart = leaf.starts[i] ?? 0
       const stop = Math.min(end, leaf.starts[i + 1] ?? 0)
       if (stop <= position) throw shortContent()
-      const target = into.subarray(position - start, stop - start)
       const id = referenceId(leaf.references, i)
-      const from = position - chunkStart
-      if (isHole(id)) target.fill(0)
-      else {
-        const copied = this.#blobs.copy(id, from, target)
-        if (copied instanceof Promise) {
-          // The rest is asked for meanwhile, so that its segments are decoded side by side.
-          this.#prefetch(leaf, i + 1, end)
-          return copied.then(() => this.#copy(stop, end, into, start))
-        }
-      }
+      parts.push({
+        id: isHole(id) ? undefined : id,
+        from: position - (leaf.starts[i] ?? 0),
+        length: stop - position,
+      })
       position = stop
     }
+    return parts
   }
 
   #leafAt(offset: number): Answer<ListLeaf> {
@@ -99,15 +112,18 @@ export class FileContent {
     const isInOrder = Math.abs(offset - this.#orderEnd) <= ORDER_SLACK_BYTES
     this.#orderEnd = isInOrder ? Math.max(this.#orderEnd, end) : end
     if (!isInOrder) {
+      this.#orderStart = offset
       this.#aheadEnd = end
       return
     }
     const leaf = this.#leaf
+    const doneBytes = this.#orderEnd - this.#orderStart
+    const aheadBytes = Math.min(Math.max(doneBytes, AHEAD_BYTES_MIN), this.#blobs.aheadBytesMax)
     const from = Math.max(this.#aheadEnd, end)
     // In large steps: what is decoded is whole segments.
-    if (leaf === undefined || from - end > AHEAD_BYTES / 2) return
-    this.#aheadEnd = end + AHEAD_BYTES
-    this.#prefetch(leaf, chunkAt(leaf, from), end + AHEAD_BYTES)
+    if (leaf === undefined || from - end > aheadBytes / 2) return
+    this.#aheadEnd = end + aheadBytes
+    this.#prefetch(leaf, chunkAt(leaf, from), this.#aheadEnd)
   }
 
   #prefetch(leaf: ListLeaf, first: number, end: number): void {

@@ -65,14 +65,10 @@ export class MemoryArena {
     const [before, after] = [slab.free[at - 1], slab.free[at]]
     const joinsBefore = before?.end === start
     const joinsAfter = after?.start === end
-    slab.free.splice(
-      joinsBefore ? at - 1 : at,
-      (joinsBefore ? 1 : 0) + (joinsAfter ? 1 : 0),
-      {
-        start: joinsBefore ? before.start : start,
-        end: joinsAfter ? after.end : end,
-      },
-    )
+    slab.free.splice(joinsBefore ? at - 1 : at, (joinsBefore ? 1 : 0) + (joinsAfter ? 1 : 0), {
+      start: joinsBefore ? before.start : start,
+      end: joinsAfter ? after.end : end,
+    })
     return true
   }
 }

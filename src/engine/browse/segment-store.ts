@@ -21,10 +21,22 @@ export interface Segment {
   readonly room: Uint8Array
   /** Offsets of blobs that have their ids. */
   readonly good: Set<number>
-  /** Who looks into it now. */
+  /** Who looks into it now, or will as soon as it is there. */
   holders: number
+  /** Nobody has wanted it yet. */
+  isAhead: boolean
   /** Bytes that nobody has read yet, as far as readers in order can tell. */
   unreadBytes: number
+}
+
+export interface NewSegment {
+  readonly plainBytes: number
+  /** What decoding it needs: its plaintext and a little more. */
+  readonly roomBytes: number
+  /** Of the blobs in it. */
+  readonly contentBytes: number
+  /** Nobody waits for it. */
+  readonly isAhead: boolean
 }
 
 export class SegmentStore {
@@ -35,6 +47,7 @@ export class SegmentStore {
   /** Those of them that were read to their end; in that order. */
   readonly #readUp = new Map<string, Segment>()
   #bytes = 0
+  #aheadBytes = 0
   #readUpBytes = 0
 
   constructor(byteCountMax: number) {
@@ -48,15 +61,44 @@ export class SegmentStore {
     if (segment === undefined) return undefined
     this.#kept.delete(key)
     this.#kept.set(key, segment)
+    this.#want(segment)
     return segment
+  }
+
+  /** Keeps it from being dropped until `release`. */
+  hold(segment: Segment): void {
+    segment.holders++
+    this.#want(segment)
+  }
+
+  release(segment: Segment): void {
+    segment.holders--
+  }
+
+  /** Bytes of segments that are there, or on their way, before anybody wanted them. */
+  get aheadBytes(): number {
+    return this.#aheadBytes
+  }
+
+  #want(segment: Segment): void {
+    if (!segment.isAhead) return
+    segment.isAhead = false
+    this.#aheadBytes -= segment.room.byteLength
   }
 
   has(key: string): boolean {
     return this.#kept.has(key)
   }
 
-  /** Memory for a segment on its way, for `add` or `giveBack`; from any thread. */
-  reserve(byteCount: number): Uint8Array {
+  /** A segment on its way, for `add` or `drop`; its memory may be written to from any thread. */
+  begin(key: string, { plainBytes, roomBytes, contentBytes, isAhead }: NewSegment): Segment {
+    const room = this.#reserve(roomBytes)
+    if (isAhead) this.#aheadBytes += roomBytes
+    const plain = room.subarray(0, plainBytes)
+    return { key, plain, room, good: new Set(), holders: 0, isAhead, unreadBytes: contentBytes }
+  }
+
+  #reserve(byteCount: number): Uint8Array {
     while (this.#bytes + byteCount > this.#byteCountMax && this.#evictOne()) {
       // One after another, until there is room.
     }
@@ -69,14 +111,18 @@ export class SegmentStore {
     }
   }
 
-  giveBack(room: Uint8Array): void {
-    this.#bytes -= room.byteLength
-    this.#arena.free(room)
-  }
-
-  /** Keeps a segment that was decoded into reserved memory. */
   add(segment: Segment): void {
     this.#kept.set(segment.key, segment)
+  }
+
+  /** Its memory is free again. */
+  drop(segment: Segment): void {
+    const { key, room } = segment
+    this.#kept.delete(key)
+    if (this.#readUp.delete(key)) this.#readUpBytes -= room.byteLength
+    this.#want(segment)
+    this.#bytes -= room.byteLength
+    this.#arena.free(room)
   }
 
   /** `byteCount` bytes of a segment were read. */
@@ -87,7 +133,7 @@ export class SegmentStore {
     this.#readUpBytes += segment.room.byteLength
     for (const old of this.#readUp.values()) {
       if (this.#readUpBytes <= READ_UP_BYTES_MAX) break
-      if (old.holders === 0) this.#evict(old)
+      if (old.holders === 0) this.drop(old)
     }
   }
 
@@ -96,17 +142,10 @@ export class SegmentStore {
     for (const segments of [this.#readUp, this.#kept]) {
       for (const segment of segments.values()) {
         if (segment.holders > 0) continue
-        this.#evict(segment)
+        this.drop(segment)
         return true
       }
     }
     return false
-  }
-
-  #evict(segment: Segment): void {
-    const { key, room } = segment
-    this.#kept.delete(key)
-    if (this.#readUp.delete(key)) this.#readUpBytes -= room.byteLength
-    this.giveBack(room)
   }
 }

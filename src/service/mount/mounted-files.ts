@@ -246,9 +246,14 @@ export class MountedFiles implements FuseFileSystem {
     })
   }
 
-  read(node: number, offset: number, into: Buffer): Answer<number> {
+  read(
+    node: number,
+    offset: number,
+    byteCount: number,
+    send: (pieces: readonly Uint8Array[]) => void,
+  ): Answer<void> {
     return thenAnswer(this.#file(node), (file) => {
-      const result = file.read(offset, into)
+      const result = file.read(offset, byteCount, send)
       return result instanceof Promise ? this.#aboutFile(node, () => result) : result
     })
   }

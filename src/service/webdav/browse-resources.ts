@@ -60,7 +60,7 @@ async function browseResource(
     let content: FileContent | undefined
     const read = (offset: number, into: Uint8Array) => {
       content ??= new FileContent(entry, readers.blobs, readers.nodes)
-      return content.read(offset, into)
+      return content.readInto(offset, into)
     }
     return {
       kind: 'file',

@@ -57,7 +57,7 @@ describe('FileContent', () => {
       for (let i = 0; i < 300; i++) {
         const offset = Math.floor(random() * (whole.length + 100))
         const into = Buffer.alloc(Math.floor(random() * (i % 3 === 0 ? 300_000 : 5_000)))
-        const byteCount = await content.read(offset, into)
+        const byteCount = await content.readInto(offset, into)
         const wanted = whole.subarray(offset, offset + into.length)
         expect(byteCount).toBe(wanted.length)
         expect(into.subarray(0, byteCount).equals(wanted)).toBe(true)
@@ -86,9 +86,9 @@ describe('FileContent', () => {
     const { blobs, nodes } = await browserOf(repository)
     const shown = new FileContent(entry, blobs, nodes)
     const into = Buffer.alloc(10_000)
-    expect(await shown.read(0, into)).toBe(10_000)
+    expect(await shown.readInto(0, into)).toBe(10_000)
     expect(into.equals(bytes)).toBe(true)
-    const behind = async () => await shown.read(9_000, Buffer.alloc(5_000))
+    const behind = async () => await shown.readInto(9_000, Buffer.alloc(5_000))
     await expect(behind()).rejects.toMatchObject({ code: 'CAIRN_CORRUPT' })
   })
 
@@ -101,7 +101,7 @@ describe('FileContent', () => {
     const content = new FileContent(entry, blobs, nodes)
     const into = Buffer.alloc(bytes.length)
     for (let at = 0; at < bytes.length; at += 100_000) {
-      await content.read(at, into.subarray(at, at + 100_000))
+      await content.readInto(at, into.subarray(at, at + 100_000))
     }
     expect(into.equals(bytes)).toBe(true)
   })
