@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   linkSync,
@@ -38,6 +39,22 @@ function noise(byteCount: number, seed: number): Buffer {
   return bytes
 }
 
+/** The programs, and a file system that keeps what they set. */
+const canSetExtended = ['setfattr', 'getfattr', 'setfacl'].every((program) =>
+  hasProgram(program, '--version'),
+)
+
+function succeedIn(cwd: string, program: string, args: readonly string[]): void {
+  const { status, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${status}: ${stderr}`)
+}
+
+/** Attributes and ACLs of everything below, each in full. */
+async function extendedBelow(path: string): Promise<string> {
+  const script = 'cd "$1" && find . -print0 | LC_ALL=C sort -z | xargs -0 getfattr -hd -m - -e hex'
+  return await outputOf('sh', ['-c', script, 'sh', path])
+}
+
 /** What is hard to show as it was. */
 function writeFidelityTree(box: Box): void {
   box.write('empty', '')
@@ -62,6 +79,16 @@ function writeFidelityTree(box: Box): void {
   symlinkSync('a', join(box.source, 'links/to-a'))
   symlinkSync(Buffer.from('nowhere/\xff', 'latin1'), join(box.source, 'links/dangling'))
   spawnSync('mkfifo', [join(box.source, 'fifo')])
+  const sparse = box.write('sparse', 'begin')
+  truncateSync(sparse, 20_000_000)
+  appendFileSync(sparse, 'end')
+  if (canSetExtended) {
+    const note = ['-n', 'user.note', '-v', '0x00ff6e6f7465']
+    succeedIn(box.source, 'setfattr', [...note, 'times/old', 'odd', 'sparse'])
+    succeedIn(box.source, 'setfattr', ['-n', 'user.large', '-v', 'v'.repeat(3_000), 'links/a'])
+    succeedIn(box.source, 'setfacl', ['-m', 'u:1000:rw,g:100:r', 'times/fine'])
+    succeedIn(box.source, 'setfacl', ['-d', '-m', 'u:1000:rx', 'odd'])
+  }
   if (!isRoot) return
   box.write('owners/other', 'w')
   chownSync(join(box.source, 'owners/other'), 12_345, 54_321)
@@ -96,6 +123,15 @@ describe.skipIf(!canMount)(`mount (needs ${MOUNT_NEEDS})`, () => {
     const directories = (path: string) =>
       outputOf('find', [path, '-mindepth', '1', '-type', 'd', '-printf', '%P %m %U %G %T@\n'])
     expect(sorted(await directories(shown))).toEqual(sorted(await directories(box.source)))
+    const extended = canSetExtended ? await extendedBelow(box.source) : ''
+    if (canSetExtended) {
+      for (const name of ['user.note', 'user.large', 'system.posix_acl_access', 'acl_default']) {
+        expect(extended).toContain(name)
+      }
+      expect(await extendedBelow(shown)).toBe(extended)
+    }
+    // Holes take no room.
+    expect(Number(await outputOf('stat', ['-c', '%b', join(shown, 'sparse')]))).toBeLessThan(2_000)
     // Inode numbers: shared by links, by nothing else, and the same when asked again.
     const inodes = await outputOf('find', [shown, '-printf', '%i %P\n'])
     const byInode = new Map<string, string[]>()

@@ -6,45 +6,33 @@
  * Memory: `cacheBytesMax`, with the segments under way unless they are more.
  */
 
+import type { Answer } from '../../base/answer.ts'
 import { equalBytes } from '../../base/bytes.ts'
 import { CairnError, isCairnError } from '../../base/errors.ts'
-import { blobIdOf, type FileName, shortId } from '../../base/ids.ts'
+import { blobIdOf, shortId } from '../../base/ids.ts'
 import { loadBlake3 } from '../../crypto/blake3.ts'
-import {
-  BLOB_TYPE,
-  type BlobType,
-  PREAMBLE_BYTES,
-  SEGMENT_HEADER_BYTES,
-  SEGMENT_ROW_BYTES,
-} from '../../format/constants.ts'
-import { segmentBodyBytes } from '../../format/segment.ts'
-import type { BlobIndex, BlobLocation, KnownPack } from '../../pipeline/index/blob-index.ts'
+import { BLOB_TYPE, type BlobType, SEGMENT_ROW_BYTES } from '../../format/constants.ts'
+import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
 import { BlobIdentifier } from '../../pipeline/keys.ts'
-import type { PackKey } from '../../pipeline/pack-seal.ts'
-import type { SegmentResult, WantedBlob } from '../../pipeline/segment-body.ts'
 import { segmentRoomBytes } from '../../pipeline/segment-reader.ts'
-import type { WorkPool } from '../../pipeline/work-pool.ts'
-import type { Repository } from '../../repository/repository.ts'
-import type { Answer } from '../../base/answer.ts'
+import {
+  type Place,
+  SegmentDecoder,
+  type SegmentDecoderOptions,
+  type Sought,
+} from './segment-decoder.ts'
 import { type Segment, SegmentStore } from './segment-store.ts'
 
-const PACK_KEYS_MAX = 4_096
 /** What keeps the workers busy while a reader in order takes what they have decoded. */
 const AHEAD_BYTES_MAX = 16 << 20
 /** A blob that is not where the index says is looked for in a new one, at most this often. */
 const REFRESH_MS = 5_000
 
-export interface BlobCacheOptions {
-  readonly repository: Repository
+export interface BlobCacheOptions extends SegmentDecoderOptions {
   readonly index: BlobIndex
-  /** Opens segments of data. */
-  readonly pool: WorkPool<'segment'>
-  /** Opens those of trees in this thread: they are small, and somebody waits for each. */
-  readonly inlinePool: WorkPool<'segment'>
   readonly cacheBytesMax: number
   /** Reads the index anew and gives it to `useIndex`: a prune may have moved blobs since. */
   readonly refresh: () => Promise<void>
-  readonly signal?: AbortSignal
 }
 
 interface Beginning {
@@ -82,20 +70,10 @@ export type TakePieces = (pieces: readonly Uint8Array[]) => void
 
 const ZEROS = new Uint8Array(1 << 20)
 
-/** Where the index said that a blob is: its pack by name, since numbers are one index's own. */
-interface Place {
-  readonly pack: KnownPack
-  readonly location: BlobLocation
-}
-
-interface Sought extends Place {
-  readonly id: Uint8Array
-}
-
 export class BlobCache {
   readonly #options: BlobCacheOptions
   readonly #identifier: BlobIdentifier
-  readonly #keys = new Map<FileName, PackKey>()
+  readonly #decoder: SegmentDecoder
   readonly #segments: SegmentStore
   /** By pack and offset. */
   readonly #coming = new Map<string, Coming>()
@@ -106,6 +84,7 @@ export class BlobCache {
     this.#options = options
     this.#index = options.index
     this.#segments = new SegmentStore(options.cacheBytesMax)
+    this.#decoder = new SegmentDecoder(options)
     const { data, metadata } = options.repository.keyring.ids
     this.#identifier = new BlobIdentifier({ data, metadata }, loadBlake3())
   }
@@ -146,7 +125,7 @@ export class BlobCache {
 
   async #readHolding(parts: readonly ContentPart[], take: TakePieces): Promise<void> {
     const results = await Promise.allSettled(
-      parts.map(({ id }) => (id === undefined ? HOLE : this.#hold(id, BLOB_TYPE.data))),
+      parts.map(async ({ id }) => (id === undefined ? HOLE : await this.#hold(id, BLOB_TYPE.data))),
     )
     try {
       const found = results.map((result) => {
@@ -309,70 +288,16 @@ export class BlobCache {
 
   async #decode(segment: Segment, place: Place, wanted: readonly Sought[]): Promise<void> {
     try {
-      const { good } = await this.#open(segment, place, wanted)
+      const { good } = await this.#decoder.decode(place, segment.room, wanted)
       for (const offset of good) segment.good.add(offset)
       this.#segments.add(segment)
     } catch (error) {
       // A thread that is lost may write to its memory yet.
-      if (!this.#options.pool.isBroken) this.#segments.drop(segment)
+      if (!this.#decoder.isBroken) this.#segments.drop(segment)
       throw error
     } finally {
       this.#coming.delete(segment.key)
     }
-  }
-
-  async #open(segment: Segment, place: Place, wanted: readonly Sought[]): Promise<SegmentResult> {
-    const { repository, inlinePool } = this.#options
-    const { pack, location } = place
-    const isData = location.type === BLOB_TYPE.data
-    const pool = isData ? this.#options.pool : inlinePool
-    const job = {
-      key: this.#packKey(pack),
-      offset: location.segment.offset,
-      storedBytes: location.segment.storedBytes,
-      plainBytes: location.segment.plainBytes,
-      into: segment.room,
-      wanted: wanted.map(
-        ({ id, location: { type, offset, length } }): WantedBlob => ({ id, type, offset, length }),
-      ),
-    }
-    // A disk that hangs must not hang this thread, which has to say so: it never reads by itself.
-    const path = isData
-      ? repository.backend.localPath?.({ kind: 'packs', name: pack.name })
-      : undefined
-    if (path !== undefined) {
-      try {
-        return await pool.run({ ...job, source: { path } })
-      } catch (error) {
-        // The backend knows what a failure to open or to read means, and whether it is worth a try.
-        if (isCairnError(error)) throw error
-      }
-    }
-    const bytes = await this.#sealed(place)
-    const transfer = [bytes.buffer as ArrayBuffer]
-    return await pool.run({ ...job, source: { bytes } }, { transfer })
-  }
-
-  /** The stored bytes of a segment, in a buffer of their own. */
-  async #sealed({ pack, location: { segment } }: Place): Promise<Uint8Array> {
-    const { repository, signal } = this.#options
-    const name = { kind: 'packs', name: pack.name } as const
-    const range = {
-      offset: segment.offset,
-      byteCount: SEGMENT_HEADER_BYTES + segmentBodyBytes(segment.storedBytes),
-    }
-    const bytes = await repository.backend.load(name, range, signal === undefined ? {} : { signal })
-    if (bytes !== undefined) return Uint8Array.from(bytes)
-    throw new CairnError('CAIRN_CORRUPT', `pack ${shortId(pack.name)} is missing`)
-  }
-
-  #packKey({ name, preamble }: KnownPack): PackKey {
-    const known = this.#keys.get(name)
-    if (known !== undefined) return known
-    const key = this.#options.repository.packKey(preamble.subarray(0, PREAMBLE_BYTES))
-    if (this.#keys.size >= PACK_KEYS_MAX) this.#keys.clear()
-    this.#keys.set(name, key)
-    return key
   }
 }
 

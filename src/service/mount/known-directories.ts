@@ -25,6 +25,9 @@ export interface KnownDirectory {
   uses: number
   /** The kernel has dropped the node; it goes with its last use. */
   isForgotten: boolean
+  /** The file in it that was read last, and the first that was not decoded ahead, by position. */
+  readPosition: number
+  aheadPosition: number
 }
 
 export class KnownDirectories {
@@ -46,7 +49,16 @@ export class KnownDirectories {
     directory: BrowseDirectory,
   ): KnownDirectory {
     const number = this.#nextNumber++
-    const known = { ...place, name, directory, number, uses: 0, isForgotten: false }
+    const known: KnownDirectory = {
+      ...place,
+      name,
+      directory,
+      number,
+      uses: 0,
+      isForgotten: false,
+      readPosition: Number.NEGATIVE_INFINITY,
+      aheadPosition: 0,
+    }
     this.#byNumber.set(known.number, known)
     this.#byNode.set(known.node, known)
     return known

@@ -21,6 +21,7 @@ import {
 } from '../../fuse/file-system.ts'
 import { deviceNumber, modeType } from '../browse/attributes.ts'
 import { madeDirectoryEntry, type Made } from '../browse/browse-root.ts'
+import { Neighbours } from './neighbours.ts'
 import { inodeIn, KnownDirectories, type KnownDirectory, ROOT_NODE } from './known-directories.ts'
 
 /** What is made up may have changed after this; what is stored never does. */
@@ -49,6 +50,7 @@ export interface MountedFilesOptions extends Made {
 export class MountedFiles implements FuseFileSystem {
   readonly #options: MountedFilesOptions
   readonly #directories: KnownDirectories
+  readonly #neighbours: Neighbours
   /** By node; the least recently read first. */
   readonly #files = new Map<number, FileContent>()
   /** Bytes of holes by the id of a chunk list; the oldest first. */
@@ -57,6 +59,7 @@ export class MountedFiles implements FuseFileSystem {
   constructor(options: MountedFilesOptions) {
     this.#options = options
     this.#directories = new KnownDirectories(options.root)
+    this.#neighbours = new Neighbours(options.blobs)
   }
 
   /** Directories that are remembered because the kernel knows something in them. */
@@ -287,6 +290,8 @@ export class MountedFiles implements FuseFileSystem {
     return thenAnswer(this.#child(node), ({ entry }) => {
       if (entry.type !== ENTRY_TYPE.file) throw new FuseError('EINVAL')
       const { blobs, nodes } = this.#options
+      const { parent, position } = this.#directories.place(node)
+      this.#neighbours.readAt(parent, position)
       const file = new FileContent(entry, blobs, nodes)
       const [oldest] = this.#files.keys()
       if (oldest !== undefined && this.#files.size >= FILES_KEPT_MAX) this.#files.delete(oldest)

@@ -105,6 +105,35 @@ describe('FileContent', () => {
     }
     expect(into.equals(bytes)).toBe(true)
   })
+
+  test.each([1, 100_000, 64 << 20])(
+    'P2 readers side by side get their bytes, with a cache of %d bytes that is used again and again',
+    async (cacheBytes) => {
+      const builder = await RepositoryBuilder.create({ chunkBytes: 30_000 })
+      const files = [11, 12, 13, 14].map((seed) => {
+        const bytes = noise(700_000, seed)
+        return { bytes, entry: builder.entry(`f${seed}`, bytes) }
+      })
+      const { repository } = await builder.finish(builder.directory([]))
+      const { blobs, nodes } = await browserOf(repository, cacheBytes)
+      const reader = async ({ bytes, entry }: (typeof files)[number], seed: number) => {
+        const content = new FileContent(entry, blobs, nodes)
+        const random = seeded(seed)
+        let at = 0
+        for (let i = 0; i < 100; i++) {
+          // In order for a while, and then from somewhere else.
+          if (i % 10 === 0) at = Math.floor(random() * bytes.length)
+          const into = Buffer.alloc(1 + Math.floor(random() * 90_000))
+          const byteCount = await content.readInto(at, into)
+          const wanted = bytes.subarray(at, at + into.length)
+          expect(into.subarray(0, byteCount).equals(wanted)).toBe(true)
+          at = (at + byteCount) % bytes.length
+        }
+      }
+      const readers = [...files, ...files].map((one, i) => reader(one, i + 1))
+      await Promise.all(readers)
+    },
+  )
 })
 
 describe('StoredDirectory', () => {
