@@ -1,11 +1,13 @@
 /**
  * Does `cairn mount` stay as it is? For minutes, several processes list, read and compare at random,
  * caches are dropped where that is allowed, and backups are made meanwhile. At the end, the memory and
- * the open files of the mount must be what they were after the first part. `--minutes N` (60),
- * `--work FOLDER`. Only the folders it makes itself are written to.
+ * the open files of the mount must be what they were after the first part, and it never takes more
+ * memory than its cache and a constant. `npm run soak:mount -- --help` has the options. Only the
+ * folders it makes itself are written to.
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { createCipheriv } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -13,6 +15,16 @@ import { parseArgs } from 'node:util'
 import { makeTinyTree, seeded } from './compare/data.ts'
 import { projectFolder } from './compare/settings.ts'
 
+const USAGE = `npm run soak:mount -- [options]
+
+  --minutes N    how long (60)
+  --work FOLDER  where data, repository and mountpoint go (the folder for temporary files)
+  --help
+`
+
+const CACHE_MIB = 64
+/** Resident memory besides the cache: code, threads, and what deriving keys has left. */
+const REST_BYTES_MAX = 300 << 20
 /** More resident memory than after the first quarter that is still no leak. */
 const GROWTH_BYTES_MAX = 64 << 20
 const READERS = 4
@@ -60,11 +72,19 @@ function makeSource(source: string): void {
   mkdirSync(source)
   makeTinyTree(source)
   const random = seeded(8)
+  // More than the cache holds.
+  writeFileSync(join(source, 'large'), noise(120 << 20))
   for (let i = 0; i < 3_000; i++) {
     const directory = join(source, 'many', String(i % 300))
     mkdirSync(directory, { recursive: true })
     writeFileSync(join(directory, `file ${i}`), `${i} `.repeat(random(3_000)))
   }
+}
+
+/** What no compressor makes smaller, the same at every run. */
+function noise(byteCount: number): Buffer {
+  const cipher = createCipheriv('chacha20', Buffer.alloc(32, 7), Buffer.alloc(16))
+  return cipher.update(Buffer.alloc(byteCount))
 }
 
 function dropCaches(): void {
@@ -107,7 +127,13 @@ class Soak {
   async run(minutes: number): Promise<string | undefined> {
     this.#cairn('init')
     this.#cairn('backup', '-q', join(this.#folder, 'source'))
-    const mount = this.#start([...this.#words, 'mount', '--cache-size', '64M', this.#mountpoint])
+    const mount = this.#start([
+      ...this.#words,
+      'mount',
+      '--cache-size',
+      `${CACHE_MIB}M`,
+      this.#mountpoint,
+    ])
     while (spawnSync('mountpoint', ['-q', this.#mountpoint]).status !== 0) {
       if (mount.exitCode !== null) throw new Error('mount ended')
       await sleep(50)
@@ -138,6 +164,7 @@ class Soak {
       process.stdout.write(
         `${part}/${parts}: ${residentBytes >> 20} MiB, ${descriptorCount} files\n`,
       )
+      if (residentBytes > (CACHE_MIB << 20) + REST_BYTES_MAX) return 'it takes too much memory'
       if (part === parts / 4) base = state
       if (part < parts || base === undefined) continue
       if (residentBytes > base.residentBytes + GROWTH_BYTES_MAX) return 'memory has grown'
@@ -163,8 +190,12 @@ function sleep(ms: number): Promise<void> {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { minutes: { type: 'string' }, work: { type: 'string' } },
+    options: { minutes: { type: 'string' }, work: { type: 'string' }, help: { type: 'boolean' } },
   })
+  if (values.help === true) {
+    process.stdout.write(USAGE)
+    return
+  }
   const folder = mkdtempSync(join(resolve(values.work ?? tmpdir()), 'cairn-soak-mount-'))
   const soak = new Soak(folder)
   try {

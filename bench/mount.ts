@@ -5,6 +5,7 @@
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { createCipheriv } from 'node:crypto'
 import {
   closeSync,
   mkdirSync,
@@ -65,6 +66,8 @@ interface Sample {
   readonly row: Row
   readonly tool: string
   readonly seconds: number
+  /** What the mount itself computed meanwhile: on a machine that does other things this varies less. */
+  readonly cpuSeconds: number
 }
 
 interface Mounter {
@@ -131,8 +134,11 @@ function writeMixed(path: string, byteCount: number, seed: number): void {
   const random = seeded(seed)
   const file = openSync(path, 'wx')
   const block = Buffer.alloc(1 << 20)
+  // A stream cipher makes gigabytes of noise in seconds, the same at every run.
+  const noise = createCipheriv('chacha20', Buffer.alloc(32, seed), Buffer.alloc(16))
+  const zeros = Buffer.alloc(block.length / 2)
   for (let at = 0; at < byteCount; at += block.length) {
-    for (let i = 0; i < block.length / 2; i += 4) block.writeUInt32LE(random(2 ** 32 - 1), i)
+    noise.update(zeros).copy(block)
     block.fill(`line ${random(1e9)} of a text that repeats itself\n`, block.length / 2)
     writeSync(file, block, 0, Math.min(block.length, byteCount - at))
   }
@@ -192,8 +198,13 @@ class Contestant {
     if (code !== 0) throw new Error(`${this.name} ${args.join(' ')} ended with ${code}`)
   }
 
-  /** Calls `measure` with the newest snapshot, as it is mounted for that. */
-  async mounted<T>(measure: (snapshot: string) => Promise<T>): Promise<T> {
+  /**
+   * Calls `measure` with the newest snapshot, as it is mounted for that. Returns its result, and how
+   * much the mount computed meanwhile.
+   */
+  async mounted<T>(
+    measure: (snapshot: string) => Promise<T>,
+  ): Promise<{ readonly result: T; readonly cpuSeconds: number }> {
     const child = this.#spawn(['mount', this.#mountpoint])
     const end = ended(child)
     try {
@@ -201,7 +212,9 @@ class Contestant {
         if (child.exitCode !== null) throw new Error(`${this.name} mount ended`)
         await new Promise((wake) => setTimeout(wake, 20))
       }
-      return await measure(join(this.#mountpoint, 'snapshots/latest'))
+      const before = cpuSecondsOf(child)
+      const result = await measure(join(this.#mountpoint, 'snapshots/latest'))
+      return { result, cpuSeconds: cpuSecondsOf(child) - before }
     } finally {
       child.kill('SIGINT')
       const limit = setTimeout(() => spawnSync('umount', ['-l', this.#mountpoint]), 20_000)
@@ -209,6 +222,15 @@ class Contestant {
       clearTimeout(limit)
     }
   }
+}
+
+const TICKS_PER_SECOND = 100
+
+/** In user mode and in the kernel: fields 14 and 15 of proc(5)'s stat, behind a name in brackets. */
+function cpuSecondsOf({ pid }: ChildProcess): number {
+  const [, fields = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')
+  const [user = '0', system = '0'] = fields.split(' ').slice(11)
+  return (Number(user) + Number(system)) / TICKS_PER_SECOND
 }
 
 function ended(child: ChildProcess): Promise<number | null> {
@@ -278,35 +300,40 @@ async function measureAll(
     for (const [row, [script, name]] of Object.entries(SCRIPTS)) {
       for (const one of contestants) {
         const take = (snapshot: string) => seconds(script, join(snapshot, source, name))
-        samples.push({ row: row as Row, tool: one.name, seconds: await one.mounted(take) })
+        const { result, cpuSeconds } = await one.mounted(take)
+        samples.push({ row: row as Row, tool: one.name, seconds: result, cpuSeconds })
       }
     }
     for (const one of contestants) {
       const take = (snapshot: string) => randomReads(join(snapshot, source, 'random'), scale)
-      const times = await one.mounted(take)
+      const { result: times, cpuSeconds } = await one.mounted(take)
       const at = (share: number) => (times[Math.floor(times.length * share)] ?? 0) / 1e9
-      samples.push({ row: 'p50', tool: one.name, seconds: at(0.5) })
-      samples.push({ row: 'p99', tool: one.name, seconds: at(0.99) })
+      samples.push({ row: 'p50', tool: one.name, seconds: at(0.5), cpuSeconds })
+      samples.push({ row: 'p99', tool: one.name, seconds: at(0.99), cpuSeconds })
     }
   }
   return samples
 }
 
 function table(samples: readonly Sample[]): string {
-  const lines = ['| | cairn (s) | restic (s) | cairn / restic |', '|---|---|---|---|']
+  const lines = [
+    '| | cairn (s) | restic (s) | cairn / restic | CPU of cairn (s) | CPU of restic (s) |',
+    '|---|---|---|---|---|---|',
+  ]
   for (const [row, title] of Object.entries(ROWS)) {
-    const of = (tool: string) =>
+    const of = (tool: string, figure: 'seconds' | 'cpuSeconds') =>
       summarise(
-        samples.filter((one) => one.row === row && one.tool === tool).map((one) => one.seconds),
+        samples.filter((one) => one.row === row && one.tool === tool).map((one) => one[figure]),
       )
-    const [cairn, restic] = [of('cairn'), of('restic')]
+    const [cairn, restic] = [of('cairn', 'seconds'), of('restic', 'seconds')]
     const shown = (figure: typeof cairn) =>
       figure === undefined
         ? ''
         : `${figure.median.toPrecision(3)} (${figure.min.toPrecision(2)}–${figure.max.toPrecision(2)})`
     const ratio =
       cairn === undefined || restic === undefined ? '' : (cairn.median / restic.median).toFixed(2)
-    lines.push(`| ${title} | ${shown(cairn)} | ${shown(restic)} | ${ratio} |`)
+    const cpu = ['cairn', 'restic'].map((tool) => of(tool, 'cpuSeconds')?.median.toFixed(2) ?? '')
+    lines.push(`| ${[title, shown(cairn), shown(restic), ratio, ...cpu].join(' | ')} |`)
   }
   return lines.join('\n')
 }
