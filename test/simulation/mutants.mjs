@@ -173,8 +173,9 @@ export const MUTANTS = [
     edits: [
       {
         file: 'src/repository/repository.ts',
-        find: 'const files = await this.backend.list(folder, operation)',
-        replace: 'const files = await this.backend.list(folder, operation).catch(() => [])',
+        find: 'const files = await this.backend.list(folder, signal === undefined ? {} : { signal })',
+        replace:
+          'const files = await this.backend.list(folder, signal === undefined ? {} : { signal }).catch(() => [])',
       },
     ],
   },
@@ -329,12 +330,12 @@ export const MUTANTS = [
       {
         file: 'src/repository/tombstones.ts',
         find:
-          '  const known = (await repository.tombstones(options)).map(({ id }) => id)\n' +
+          '  const known = (await repository.seenTombstones(options)).map(({ id }) => id)\n' +
           '  await saveTombstones(',
         replace:
           '  const gone = items.map(({ snapshot }) => snapshot.name)\n' +
           '  await removeSnapshotFiles(repository, gone, options)\n' +
-          '  const known = (await repository.tombstones(options)).map(({ id }) => id)\n' +
+          '  const known = (await repository.seenTombstones(options)).map(({ id }) => id)\n' +
           '  await saveTombstones(',
       },
     ],
@@ -381,15 +382,15 @@ export const MUTANTS = [
     tests: { ...INTERLEAVING, name: 'takes the place of another' },
     edits: [
       {
-        file: 'src/repository/repository.ts',
-        find: '    const tombstones = await this.tombstones(options)\n',
+        file: 'src/repository/history.ts',
+        find: '  const tombstones = await repository.seenTombstones(options)\n',
         replace:
-          "    const objects = await this.loadObjects('snapshots', options)\n" +
-          '    const tombstones = await this.tombstones(options)\n',
+          "  const objects = await repository.loadObjects('snapshots', options)\n" +
+          '  const tombstones = await repository.seenTombstones(options)\n',
       },
       {
-        file: 'src/repository/repository.ts',
-        find: "for (const object of await this.loadObjects('snapshots', options)) {",
+        file: 'src/repository/history.ts',
+        find: "for (const object of await repository.loadObjects('snapshots', options)) {",
         replace: 'for (const object of objects) {',
       },
     ],

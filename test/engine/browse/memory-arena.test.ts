@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { MemoryArena } from '../../../src/engine/browse/memory-arena.ts'
-import { seeded } from '../../support/damage.ts'
+import { seeded } from '../../support/seeded.ts'
 
 const MIB = 1 << 20
 
