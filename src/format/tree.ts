@@ -418,7 +418,7 @@ export function referenceId(references: Uint8Array, index: number): Uint8Array {
 
 /** FORMAT.md 12: a reference whose id is 32 zero bytes. */
 export function isHole(id: Uint8Array): boolean {
-  for (const byte of id) if (byte !== 0) return false
+  for (let i = 0; i < ID_BYTES; i++) if (id[i] !== 0) return false
   return true
 }
 

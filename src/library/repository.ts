@@ -10,6 +10,7 @@ import { runForget } from '../service/forget.ts'
 import { listTree } from '../service/list-tree.ts'
 import { runPrune } from '../service/prune.ts'
 import { runRestore } from '../service/restore.ts'
+import { restorePatterns } from '../service/restore-patterns.ts'
 import { listSnapshots } from '../service/snapshots.ts'
 import { runStats } from '../service/stats.ts'
 import {
@@ -101,10 +102,11 @@ export class CairnRepository {
     return await this.#operations.run(options, async (access) => {
       let snapshotId = ''
       const { onError, onProgress } = options
+      const args = restoreArguments(snapshot, options)
       const { counts, errorCount, isComplete } = await runRestore(access, {
-        args: restoreArguments(snapshot, options),
+        args,
         filter: filterOf(options),
-        environment: {},
+        patterns: restorePatterns(args, {}),
         onSnapshot: (found) => {
           snapshotId = found.id
         },

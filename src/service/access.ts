@@ -78,6 +78,18 @@ export async function openAccess(
   return Object.assign(await openLocalAccess(args, context, seams), { seams })
 }
 
+/**
+ * As `openAccess`, and begins to open the repository, whose failure shows when `open` is called: for
+ * commands that load much code, which they can do while keys are derived.
+ */
+export async function beginAccess(args: AccessArguments, context: AccessContext): Promise<Access> {
+  const access = await openRepositoryAccess(args, context)
+  access.open().catch(() => {})
+  const { nodeEnvironment, optimizeLater } = await import('./node-environment.ts')
+  optimizeLater()
+  return Object.assign(access, { seams: nodeEnvironment(undefined) })
+}
+
 /** The other repository of a command with two, as the command line has it. */
 export interface FromArguments {
   readonly fromRepo: string | undefined

@@ -17,8 +17,8 @@ import { BlobReader } from '../repository/blob-reader.ts'
 import { openIndex } from '../repository/open-index.ts'
 import { findEntry } from '../repository/tree-reader.ts'
 import type { Access } from './access.ts'
-import { listOfPatterns } from './patterns.ts'
 import { ownersByName } from './map-owners.ts'
+import type { RestorePatterns } from './restore-patterns.ts'
 import { type FoundSnapshot, findSnapshot } from './select-snapshots.ts'
 
 export type { RestoreListener, RestoreReport }
@@ -50,7 +50,7 @@ export interface RestoreArguments {
 export interface RestoreRequest {
   readonly args: RestoreArguments
   readonly filter: SnapshotFilter
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly patterns: RestorePatterns
   readonly onSnapshot: (found: FoundSnapshot) => void
   readonly listener: RestoreListener
 }
@@ -84,10 +84,9 @@ async function rootOf(blobs: BlobReader, found: FoundSnapshot): Promise<RestoreR
 }
 
 export async function runRestore(access: Access, request: RestoreRequest): Promise<RestoreReport> {
-  const patterns = restorePatterns(request.args, request.environment)
   const threads = request.args.dryRun ? undefined : EarlyRestoreThreads.start(access.seams)
   try {
-    return await restoreWith(access, request, patterns, threads)
+    return await restoreWith(access, request, threads)
   } finally {
     await threads?.close()
   }
@@ -96,10 +95,10 @@ export async function runRestore(access: Access, request: RestoreRequest): Promi
 async function restoreWith(
   access: Access,
   request: RestoreRequest,
-  { include, exclude }: ReturnType<typeof restorePatterns>,
   threads: EarlyRestoreThreads | undefined,
 ): Promise<RestoreReport> {
   const { args, filter, listener } = request
+  const { include, exclude } = request.patterns
   const repository = await access.open()
   const found = await findSnapshot(repository, args.operands[0] ?? '', {
     filter,
@@ -145,20 +144,5 @@ async function restoreWith(
     })
   } finally {
     await opened.close()
-  }
-}
-
-function restorePatterns(args: RestoreArguments, environment: RestoreRequest['environment']) {
-  return {
-    include: listOfPatterns(
-      { plain: args.include, folded: args.iinclude },
-      { plain: args.includeFile, folded: args.iincludeFile },
-      environment,
-    ),
-    exclude: listOfPatterns(
-      { plain: args.exclude, folded: args.iexclude },
-      { plain: args.excludeFile, folded: args.iexcludeFile },
-      environment,
-    ),
   }
 }

@@ -2,8 +2,8 @@
 
 import { CairnError } from '../../base/errors.ts'
 import { formatBytes } from '../../base/units.ts'
-import { openAccess } from '../../service/access.ts'
-import { type CheckReport, findingText, runCheck } from '../../service/check.ts'
+import { beginAccess } from '../../service/access.ts'
+import type { CheckReport } from '../../service/check.ts'
 import type { CommandContext } from '../command.ts'
 import type { CheckArguments } from '../options/check.ts'
 import { filterOf } from '../options.ts'
@@ -30,7 +30,8 @@ export default async function check(
   context: CommandContext,
 ): Promise<number> {
   const { json, quiet, stdout, stderr } = context
-  const access = await openAccess(args, context)
+  const access = await beginAccess(args, context)
+  const { findingText, runCheck } = await import('../../service/check.ts')
   let line = ''
   const progress = startProgress(context, { lines: () => [line] })
   let report: CheckReport

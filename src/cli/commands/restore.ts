@@ -4,8 +4,9 @@ import { textOf } from '../../base/bytes.ts'
 import { CairnError } from '../../base/errors.ts'
 import { shortId } from '../../base/ids.ts'
 import { formatTime } from '../../base/units.ts'
-import { openAccess } from '../../service/access.ts'
-import { type RestoreListener, type RestoreReport, runRestore } from '../../service/restore.ts'
+import { beginAccess } from '../../service/access.ts'
+import type { RestoreListener, RestoreReport } from '../../service/restore.ts'
+import { restorePatterns } from '../../service/restore-patterns.ts'
 import type { CommandContext } from '../command.ts'
 import type { RestoreArguments } from '../options/restore.ts'
 import { filterOf } from '../options.ts'
@@ -87,7 +88,9 @@ export default async function restore(
   context: CommandContext,
 ): Promise<number> {
   const { json, quiet, stdout } = context
-  const access = await openAccess(args, context)
+  const patterns = restorePatterns(args, context.environment)
+  const access = await beginAccess(args, context)
+  const { runRestore } = await import('../../service/restore.ts')
   const isPlan = args.dryRun && !quiet
   const reporter = new RestoreReporter(context, isPlan || context.verbosity >= 2)
   const progress = startProgress(context, {
@@ -99,7 +102,7 @@ export default async function restore(
     report = await runRestore(access, {
       args,
       filter: filterOf(args),
-      environment: context.environment,
+      patterns,
       onSnapshot: ({ snapshot, id, distance }) => {
         if (json || quiet) return
         const { paths, hostname } = snapshot.content

@@ -21,7 +21,7 @@ import {
   referenceLength,
   type TreeEntry,
 } from '../../format/tree.ts'
-import type { BlobIndex } from '../../pipeline/index/blob-index.ts'
+import type { MemoryIndex } from '../../pipeline/index/memory-index.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { FilelessSnapshot } from '../../repository/snapshots.ts'
 import { type CheckContext, readTwice } from './check-context.ts'
@@ -49,7 +49,7 @@ const PROBLEMS_MAX = 100
 
 export class TreeWalk {
   readonly #context: CheckContext
-  readonly #index: BlobIndex
+  readonly #index: MemoryIndex
   readonly #blobs: BlobReader
   /** Entries of a directory below a node. */
   readonly #trees = new NodeMemo()
@@ -63,7 +63,7 @@ export class TreeWalk {
   #snapshot: FilelessSnapshot | undefined
   problemCount = 0
 
-  constructor(context: CheckContext, index: BlobIndex, blobs: BlobReader) {
+  constructor(context: CheckContext, index: MemoryIndex, blobs: BlobReader) {
     this.#context = context
     this.#index = index
     this.#blobs = blobs
@@ -92,14 +92,10 @@ export class TreeWalk {
 
   /** Whether a blob of this type and length is in a pack that is there. */
   #resolve(id: Uint8Array, type: BlobType, length: number | undefined): boolean {
-    for (const location of this.#index.find(id)) {
-      if (location.type !== type) continue
-      if (length !== undefined && location.length !== length) continue
-      this.#usedPacks.add(location.packNumber)
-      return true
-    }
-    this.lost.add(id)
-    return false
+    const packNumber = this.#index.holder(id, type, length)
+    if (packNumber < 0) this.lost.add(id)
+    else this.#usedPacks.add(packNumber)
+    return packNumber >= 0
   }
 
   /** The bytes of a node, or undefined, with `lost` told. */

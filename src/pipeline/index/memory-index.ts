@@ -17,6 +17,7 @@
 import { equalBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FileName, ID_BYTES } from '../../base/ids.ts'
+import type { BlobType } from '../../format/constants.ts'
 import type { PackDirectory } from '../../format/directory.ts'
 import type { IndexedPack } from '../../format/index-file.ts'
 import {
@@ -230,6 +231,27 @@ export class MemoryIndex implements BlobIndex {
       locations.push(pack.places.location(packNumber, this.#table.blobNumber(row)))
     }
     return this.#packs.order(locations.reverse())
+  }
+
+  /**
+   * The pack of the first location that `find` has of this type and length, or -1. It makes no
+   * objects: for whoever asks about every reference there is. Undefined is any length.
+   */
+  holder(id: Uint8Array, type: BlobType, length: number | undefined): number {
+    const { states } = this.#packs
+    let best = -1
+    for (let row = this.#table.newest(id); row >= 0; row = this.#table.older(row)) {
+      const packNumber = this.#table.packNumber(row)
+      const state = states.get(packNumber)
+      if (state === PACK_STATE.gone) continue
+      const { directory } = this.#packs.get(packNumber)
+      const blob = this.#table.blobNumber(row)
+      if (directory.type(blob) !== type) continue
+      if (length !== undefined && directory.length(blob) !== length) continue
+      // The rows come newest first: the oldest live copy is wanted, or else the oldest.
+      if (state === PACK_STATE.live || states.get(best) !== PACK_STATE.live) best = packNumber
+    }
+    return best
   }
 
   pack(packNumber: number): KnownPack {

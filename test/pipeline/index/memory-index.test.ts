@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest'
+import { BLOB_TYPE } from '../../../src/format/constants.ts'
 import { MemoryIndex, memoryLookup } from '../../../src/pipeline/index/memory-index.ts'
-import { answer, idsOfPacks, listingOf, ModelIndex, packOf, Random } from './random-packs.ts'
+import {
+  answer,
+  idsOfPacks,
+  listingOf,
+  ModelIndex,
+  packOf,
+  Random,
+  randomPacks,
+} from './random-packs.ts'
 
 function ids(random: Random, count: number): Uint8Array[] {
   return Array.from({ length: count }, () => random.bytes(32))
@@ -23,6 +32,33 @@ describe('MemoryIndex', () => {
     for (const id of idsOfPacks(packs.slice(0, 5))) expect(lookup.findPack(id)).toBeLessThan(5)
     for (const id of idsOfPacks(packs.slice(0, 5))) expect(lookup.findPack(id)).not.toBe(-1)
     expect(index.blobCount).toBe(40_000)
+  })
+
+  test('the holder of a blob is the pack of the first location that fits', async () => {
+    const random = new Random(4)
+    const once = randomPacks(random, 30, 60)
+    const twice = once.map((pack) => ({ ...pack, name: packOf(random, []).name }))
+    const packs = [...once, ...twice]
+    const index = new MemoryIndex()
+    await index.add(packs)
+    const listed = listingOf(packs.filter(() => random.below(4) !== 0))
+    const doomed = packs.filter(() => random.below(3) === 0).map(({ name }) => name)
+    index.setStates(listed, new Set(doomed))
+    const held = new Set<boolean>()
+    let notTheFirst = 0
+    for (const id of [...idsOfPacks(packs), random.bytes(32)]) {
+      const locations = index.find(id)
+      for (const { type, length, packNumber } of locations) {
+        const first = locations.find((each) => each.type === type && each.length === length)
+        const ofType = locations.find((each) => each.type === type)
+        expect(index.holder(id, type, length)).toBe(first?.packNumber)
+        expect(index.holder(id, type, undefined)).toBe(ofType?.packNumber)
+        if (packNumber !== first?.packNumber) notTheFirst++
+      }
+      expect(index.holder(id, BLOB_TYPE.data, 0x7fff_ffff)).toBe(-1)
+      held.add(locations.length > 0)
+    }
+    expect([held.size, notTheFirst > 0]).toEqual([2, true])
   })
 
   test('a share shows what is added and what changes as long as the index does not grow', async () => {
