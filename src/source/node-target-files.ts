@@ -304,6 +304,10 @@ class NodeTarget implements Target {
       const setHere = expected === 'symlink' ? setByLinkPath : setByPath
       return setHere(at, settable, options)
     }
+    if (isNew && expected === 'symlink' && options.hasOwner) {
+      // Nobody else can have put anything in its place, and no owner is given away.
+      return setByLinkPath(directory.prefix + name, settable, options)
+    }
     if (expected === 'directory') {
       const failures = setOfDirectory(directory.path(name), settable, options)
       if (failures !== undefined) return failures

@@ -25,8 +25,8 @@ export interface RestoreContext {
 }
 
 /** An entry as it is to be: owners mapped. */
-export function ownerOf(options: RestoreOptions, { uid, gid }: TreeEntry): Owner {
-  return options.mapOwner?.({ uid, gid }) ?? { uid, gid }
+export function ownerOf({ mapOwner }: RestoreOptions, entry: TreeEntry): Owner {
+  return mapOwner === undefined ? entry : mapOwner({ uid: entry.uid, gid: entry.gid })
 }
 
 /** `xattrs` undefined leaves those that are there. */

@@ -49,16 +49,18 @@ export async function factsOf(
   for (const task of tasks) {
     const { entry, path } = task
     const { size, mode, mtime, atime } = entry
+    const { uid, gid } = ownerOf(context.options, entry)
     const isPlain = entry.xattrs === undefined && entry.xattrsId === undefined
     facts.push({
       path,
       size,
       mode,
+      uid,
+      gid,
       mtime,
       atime,
       flags: setAfterLinks(entry) ? 0 : (entry.flags ?? 0),
       xattrs: isPlain ? NONE : await wantedXattrs(context, task),
-      ...ownerOf(context.options, entry),
     })
   }
   return facts
