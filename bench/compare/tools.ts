@@ -82,7 +82,7 @@ function cairn(entry: string): Tool | undefined {
     name: 'cairn',
     version,
     settings:
-      'defaults: zstd level 3 (--compression auto), ChaCha20-Poly1305, scrypt; its size has 1 MiB of reserve',
+      'defaults: zstd level 3 in smaller tables (--compression auto), ChaCha20-Poly1305, scrypt; its size has 1 MiB of reserve',
     mtimeUnitNs: EXACT,
     keepsHistory: true,
     environment: { CAIRN_PASSWORD: PASSWORD },

@@ -60,6 +60,32 @@ describe.each(IMPLEMENTATIONS)('zstd by %s', (name) => {
     return isGood ? out.slice(10, -10) : undefined
   }
 
+  test('the same input gives the same frame, whatever was compressed before', () => {
+    const inputs = [text(700_000), text(3_000), text(300_000)]
+    const levels = [3, 7, 3, 1]
+    const fresh = inputs.map((input) =>
+      levels.map((level) => {
+        const other = loadZstd(name)
+        const out = new Uint8Array(other.compressBound(input.length))
+        return hex(out.subarray(0, other.compressInto(out, 0, input, level)))
+      }),
+    )
+    expect(inputs.map((input) => levels.map((level) => hex(compress(input, level))))).toEqual(fresh)
+  })
+
+  test('level 3 is between levels 1 and 7, for small inputs and for large ones', () => {
+    for (const byteCount of [100_000, 1_000_000]) {
+      const words = Uint8Array.from({ length: byteCount }, (_, i) =>
+        (i >> 5) % 3 === 0 ? 97 + (((i * i) >> 9) % 23) : (i * 7919) >> 11,
+      )
+      const [one = 0, three = 0, seven = 0] = [1, 3, 7].map(
+        (level) => compress(words, level).length,
+      )
+      expect(three).toBeLessThanOrEqual(one)
+      expect(seven).toBeLessThanOrEqual(three)
+    }
+  })
+
   test('round trip of any input at any level', () => {
     fc.assert(
       fc.property(
