@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { blake3 as noble } from '@noble/hashes/blake3.js'
 import fc from 'fast-check'
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -41,6 +42,8 @@ describe.each<Blake3Implementation>(['native', 'wasm', 'javascript'])('loadBlake
         (data, key) => {
           expect(blake3().hash(data)).toEqual(noble(data))
           expect(blake3().keyed(key)(data)).toEqual(noble(data, { key }))
+          const context = Buffer.from('some context')
+          expect(blake3().derive('some context', data)).toEqual(noble(data, { context }))
         },
       ),
       { numRuns: 60 },
@@ -130,7 +133,9 @@ describe('loadBlake3() without a usable native binding', () => {
     ['it computes something else', () => ({ Blake3Hasher: WrongHasher })],
   ])('%s: JavaScript at first, WebAssembly once prepared', async (_, load) => {
     vi.resetModules()
-    vi.doMock('node:module', () => ({ createRequire: () => load }))
+    const require = createRequire(import.meta.url)
+    const loadOthers = (id: string): unknown => (id.includes('noble') ? require(id) : load())
+    vi.doMock('node:module', () => ({ createRequire: () => loadOthers }))
     const fresh = await import('../../src/crypto/blake3.ts')
     expect(fresh.loadBlake3().implementation).toBe('javascript')
     await fresh.prepareBlake3()
