@@ -5,7 +5,6 @@ import { lstatSync } from 'node:fs'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { byteStringOf, type ByteString, toHex } from '../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../base/errors.ts'
-import { backup } from '../engine/backup/backup.ts'
 import type { BackupInput, BackupListener, BackupReport } from '../engine/backup/backup-options.ts'
 import type { ExclusionRules } from '../engine/backup/exclusions.ts'
 import { sourceRoots } from '../engine/backup/source-roots.ts'
@@ -69,6 +68,8 @@ export interface BackupRequest {
   /** Backed up as one file instead of what the arguments name. */
   readonly stream?: { readonly name: string; readonly chunks: AsyncIterable<Uint8Array> }
   readonly listener: BackupListener
+  /** Called when the repository is being opened, and there is time to spare until the keys are there. */
+  readonly onOpening?: () => void
 }
 
 export type { BackupListener, BackupReport }
@@ -224,6 +225,9 @@ export async function runBackup(access: Access, request: BackupRequest): Promise
   // Before the cache, so that a missing repository is said first.
   const opening = access.open()
   opening.catch(() => {})
+  // Not before: it is much code, and the derivation of the keys should be under way meanwhile.
+  const { backup } = await import('../engine/backup/backup.ts')
+  request.onOpening?.()
   const cache = await access.cache()
   const cacheName = scanCacheName(input)
   const hostname = args.host ?? access.seams.process.hostname

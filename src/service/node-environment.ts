@@ -8,6 +8,8 @@ import type { Environment } from '../engine/environment.ts'
 import { nodeSourceFiles } from '../source/node-source-files.ts'
 import { nodeTargetFiles } from '../source/node-target-files.ts'
 
+export { shareHeaps } from '../source/malloc.ts'
+
 /** The processors that the control group grants, or infinity. */
 function cgroupCores(): number {
   try {
@@ -60,4 +62,13 @@ export function keepYoungGenerationSmall(): void {
  */
 export function optimizeLater(): void {
   if (process.versions.v8.startsWith('11.')) setFlagsFromString('--interrupt-budget=250000')
+}
+
+/**
+ * From now on V8 inlines next to nothing when it optimizes a function: what runs for seconds in several
+ * threads compiles for longer than it saves. Measured on a first backup: 0.3 s of processor time less
+ * for compiling, 0.05 s more for what is compiled. Only for a process that is cairn's alone.
+ */
+export function compileLess(): void {
+  setFlagsFromString('--max-inlined-bytecode-size-cumulative=60')
 }

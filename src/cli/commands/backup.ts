@@ -6,7 +6,11 @@ import { shortId } from '../../base/ids.ts'
 import { type Access, openAccess } from '../../service/access.ts'
 import { type BackupListener, type BackupReport, runBackup } from '../../service/backup.ts'
 import { createAt, isCreated } from '../../service/create.ts'
-import { keepYoungGenerationSmall } from '../../service/node-environment.ts'
+import {
+  compileLess,
+  keepYoungGenerationSmall,
+  shareHeaps,
+} from '../../service/node-environment.ts'
 import type { CommandContext } from '../command.ts'
 import type { BackupArguments } from '../options/backup.ts'
 import { COMPRESSION_LEVELS } from '../options.ts'
@@ -168,6 +172,7 @@ export default async function backup(
   args: BackupArguments,
   context: CommandContext,
 ): Promise<number> {
+  compileLess()
   const access = await openAccess(args, context, args.jobs ?? args.readConcurrency)
   const reporter = new BackupReporter(context)
   const progress = startProgress(context, {
@@ -184,6 +189,7 @@ export default async function backup(
       program: `cairn ${programVersion()}`,
       environment: context.environment,
       listener: reporter.listener,
+      onOpening: shareHeaps,
     })
   } finally {
     progress.stop()
