@@ -51,7 +51,7 @@ export class TreeStore {
       ...(signal === undefined ? {} : { signal }),
       dryRun,
       onSaved: ({ handle, name }) => handles.setName(handle, name),
-      onIndexed: async (_name, packs) => await opened.add(packs),
+      onIndexed: async (packs) => await opened.add(packs),
     })
     this.#splitHash = loadBlake3().keyed(repository.keyring.ids.split)
     const share = opened.index.share()

@@ -8,6 +8,7 @@ import { type FileName, shortId } from '../base/ids.ts'
 import type { IndexedPack, IndexFile } from '../format/index-file.ts'
 import type { BlobIndex } from '../pipeline/index/blob-index.ts'
 import type { IndexMirror } from '../pipeline/index/index-mirror.ts'
+import { LateIndex } from '../pipeline/index/late-index.ts'
 import { MemoryIndex } from '../pipeline/index/memory-index.ts'
 import type { Backend } from '../storage/backend.ts'
 import { forEachOrphan, readOrphan } from './orphan-packs.ts'
@@ -112,14 +113,14 @@ async function addOrphans(
   })
 }
 
+/** What was prepared if it has all of `names`; else that is closed. */
 async function readyMirror(
-  { prepared }: OpenIndexOptions,
   names: readonly FileName[],
+  { prepared }: OpenIndexOptions,
 ): Promise<IndexMirror | undefined> {
-  if (prepared === undefined || names.every((name) => prepared.index.files.has(name))) {
-    return prepared
-  }
-  await prepared.dispose()
+  const serves = (mirror: IndexMirror) => names.every((name) => mirror.index.files.has(name))
+  if (prepared !== undefined && names.length > 0 && serves(prepared)) return prepared
+  await prepared?.dispose()
   return undefined
 }
 
@@ -133,30 +134,28 @@ export async function openIndex(
   const names = files.map(({ name }) => name)
   const byteCount = files.reduce((sum, file) => sum + file.byteCount, 0)
   const wantsMemory = cacheDirectory === undefined || (bulk && byteCount <= BULK_INDEX_BYTES_MAX)
-  let index: BlobIndex | undefined
   let dispose = () => Promise.resolve()
-  if (wantsMemory) await options.prepared?.dispose()
-  else {
+  const ready = await readyMirror(wantsMemory ? [] : names, options)
+  const open = async (): Promise<BlobIndex> => {
+    if (wantsMemory) return await memoryIndex(repository, names, signal)
     const { openIndexMirror } = await import('../pipeline/index/index-mirror.ts')
     const mirror =
-      (await readyMirror(options, names)) ??
+      ready ??
       (await openIndexMirror({
         directory: cacheDirectory,
         repositoryId: repository.keyring.repositoryId,
         indexFiles: names,
         load: (name) => loadIndexFile(repository, name, signal),
       }))
-    if (mirror !== undefined) {
-      index = mirror.index
-      dispose = () => mirror.dispose()
-    }
+    if (mirror === undefined) return await memoryIndex(repository, names, signal)
+    dispose = () => mirror.dispose()
+    return mirror.index
   }
-  index ??= await memoryIndex(repository, names, signal)
+  const index: BlobIndex = names.length === 0 ? new LateIndex(open) : await open()
   const listed = await repository.listPacks(signal)
   index.setStates(listed, new Set())
-  const known = index
-  const orphans = [...listed.keys()].filter((name) => known.packNumberOf(name) === undefined)
-  if (options.readOrphans === true) await addOrphans(repository, known, orphans, listed)
+  const orphans = [...listed.keys()].filter((name) => index.packNumberOf(name) === undefined)
+  if (options.readOrphans === true) await addOrphans(repository, index, orphans, listed)
   return {
     index,
     listed,
@@ -164,10 +163,10 @@ export async function openIndex(
     add: async (packs) => {
       // The index holds on to this map: a pack counts as soon as it is in both.
       for (const { name, byteCount } of packs) listed.set(name, byteCount)
-      await known.add(packs)
+      await index.add(packs)
     },
     close: async () => {
-      await known.close()
+      await index.close()
       await dispose()
     },
   }

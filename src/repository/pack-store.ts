@@ -24,8 +24,11 @@ export interface PackStoreOptions {
   readonly signal?: AbortSignal
   /** Called once the pack's bytes are with the storage and its buffer is free again. */
   readonly onSaved?: (pack: SavedPack) => void
-  /** Called after an index file that names these packs is durable. */
-  readonly onIndexed?: (file: FileName, packs: readonly IndexedPack[]) => Promise<void> | void
+  /**
+   * Called after an index file that names these packs is durable. `isLast`: it is the one that
+   * `finish` ends with.
+   */
+  readonly onIndexed?: (packs: readonly IndexedPack[], isLast: boolean) => Promise<void> | void
   /** Saves nothing; sizes are counted all the same (`--dry-run`). */
   readonly dryRun?: boolean
 }
@@ -118,7 +121,7 @@ export class PackStore {
     this.#throwIfFailed()
   }
 
-  async #writeIndex(): Promise<void> {
+  async #writeIndex(isLast = false): Promise<void> {
     const packs = this.#unindexed.splice(0)
     if (packs.length === 0) return
     const { repository, signal, onIndexed, dryRun } = this.#options
@@ -126,9 +129,9 @@ export class PackStore {
     const operation = signal === undefined ? {} : { signal }
     await repository.backend.flush(operation)
     const body = encodeIndexFile({ superseded: [], packs })
-    const { name } = await repository.saveObject('index', body, signal)
+    await repository.saveObject('index', body, signal)
     await repository.backend.flush(operation)
-    await onIndexed?.(name, packs)
+    await onIndexed?.(packs, isLast)
   }
 
   /** Returns once every pack taken so far is with the storage, which need not be durable yet. */
@@ -142,10 +145,14 @@ export class PackStore {
    * More may be taken meanwhile.
    */
   async sync(): Promise<void> {
+    await this.#sync(false)
+  }
+
+  async #sync(isLast: boolean): Promise<void> {
     await Promise.all(this.#saving)
     this.#throwIfFailed()
     this.#indexing = this.#indexing
-      .then(() => this.#writeIndex())
+      .then(() => this.#writeIndex(isLast))
       .catch((error: unknown) => {
         this.#failure ??= error
       })
@@ -156,7 +163,7 @@ export class PackStore {
   /** As `sync`, when no more packs will be taken. */
   async finish(): Promise<void> {
     await this.allSaved()
-    await this.sync()
+    await this.#sync(true)
     assert(this.#unindexed.length === 0, 'every pack is indexed')
   }
 }

@@ -1,6 +1,6 @@
 /** How the C library keeps memory that was freed. */
 
-import { cLibrary } from './libc.ts'
+import { cLibrary } from '../base/c-library.ts'
 
 /** glibc's, of malloc.h. */
 const M_ARENA_MAX = -8
@@ -14,11 +14,11 @@ const ARENAS = 2
 export function shareHeaps(): void {
   if (process.platform !== 'linux') return
   try {
-    const opened = cLibrary()
-    const mallopt = opened?.library.func('int mallopt(int, int)') as
-      | ((parameter: number, value: number) => number)
-      | undefined
-    mallopt?.(M_ARENA_MAX, ARENAS)
+    const mallopt = cLibrary().library.func('int mallopt(int, int)') as (
+      parameter: number,
+      value: number,
+    ) => number
+    mallopt(M_ARENA_MAX, ARENAS)
   } catch {
     // No koffi, or a C library without it: more memory is used.
   }

@@ -21,11 +21,12 @@ import { ScanCacheReader } from './scan-cache.ts'
 import { ScanCacheWriter } from './scan-cache-writer.ts'
 import { sourceRoots } from './source-roots.ts'
 import { storeStream } from './stream-source.ts'
+import { WaitingFiles } from './waiting-files.ts'
 
 /** Entries scanned before pending events get a turn. */
 const SLICE_STEPS = 256
 /** What the scan may be ahead of the workers: bounds memory. */
-const WAITING_FILES_MAX = 4096
+const WAITING_FILES_MAX = 2048
 const OPEN_SLOTS_MAX = 65_536
 /** Below this much to read, threads cost more than they save. Measured: 70 to 100 ms to start two. */
 const INLINE_FILES_MAX = 512
@@ -47,8 +48,7 @@ export class BackupPass {
   readonly #cacheWriter: ScanCacheWriter | undefined
   readonly #handles: PackHandles
   readonly #scan: Scan | undefined
-  readonly #waiting: PendingFile[] = []
-  #waitingBytes = 0
+  readonly #waiting = new WaitingFiles()
   readonly #totals: BackupTotals
   readonly #reused = new Set<number>()
   readonly #badHandles = new Set<number>()
@@ -111,10 +111,7 @@ export class BackupPass {
       badHandles: this.#badHandles,
       startNs: this.#startNs,
       hooks: {
-        readFile: (file) => {
-          this.#waiting.push(file)
-          this.#waitingBytes += file.stat.size
-        },
+        readFile: (file) => this.#waiting.push(file),
         onError: (path, error) => this.#totals.failed(path, error),
         onItem: (item) => this.#totals.item(item),
         onReused: (handles) => {
@@ -163,7 +160,7 @@ export class BackupPass {
 
   /** Whether what waits to be read is too little for threads to be worth their start. */
   get #isSmall(): boolean {
-    return this.#waiting.length < INLINE_FILES_MAX && this.#waitingBytes < INLINE_BYTES_MAX
+    return this.#waiting.length < INLINE_FILES_MAX && this.#waiting.byteCount < INLINE_BYTES_MAX
   }
 
   #startThreads(): void {
@@ -260,7 +257,6 @@ export class BackupPass {
     const reader = this.#reader
     if (reader === undefined) return
     for (let file = this.#waiting.shift(); file !== undefined; file = this.#waiting.shift()) {
-      this.#waitingBytes -= file.stat.size
       await reader.take(file)
       this.#totals.report(this.#waiting)
       // Keep the queue filled while the workers are busy.

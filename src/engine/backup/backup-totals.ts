@@ -6,7 +6,8 @@ import type { SourceFiles } from '../../source/source-files.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import type { BackupWriter } from './backup-writer.ts'
 import type { FileReader } from './file-reader.ts'
-import type { ItemAction, PendingFile, ScanItem } from './scan-options.ts'
+import type { ItemAction, ScanItem } from './scan-options.ts'
+import type { WaitingFiles } from './waiting-files.ts'
 
 export type Totals = Pick<
   BackupReport,
@@ -68,7 +69,7 @@ export class BackupTotals {
   }
 
   /** Tells the listener how far it is, now and then. */
-  report(waiting: readonly PendingFile[]): void {
+  report(waiting: WaitingFiles): void {
     const { onProgress } = this.#options.listener
     const nowMs = this.#options.environment.clock.monotonicMs()
     if (onProgress === undefined || nowMs < this.#reportedMs + REPORT_PERIOD_MS) return
@@ -81,7 +82,7 @@ export class BackupTotals {
         ? {}
         : { totalFiles: this.#estimate.files, totalBytes: this.#estimate.bytes }),
       errorCount: this.#errors,
-      currentFiles: waiting.slice(0, NAMES_SHOWN).map(({ path }) => path),
+      currentFiles: waiting.peek(NAMES_SHOWN).map(({ path }) => path),
     })
   }
 

@@ -7,7 +7,7 @@ import { toHex } from '../../base/bytes.ts'
 import { CairnError } from '../../base/errors.ts'
 import { type FileName, shortId } from '../../base/ids.ts'
 import { loadBlake3 } from '../../crypto/blake3.ts'
-import { keyStream } from '../../crypto/derive.ts'
+import { keyStream, prepareKeyStream } from '../../crypto/derive.ts'
 import { BLOB_TYPE, LIMIT } from '../../format/constants.ts'
 import { encodeXattrs } from '../../format/xattrs.ts'
 import { Claims } from '../../pipeline/claim-table.ts'
@@ -27,6 +27,7 @@ import type { BackupOptions } from './backup-options.ts'
 import type { PackHandles } from './pack-handles.ts'
 import type { TreeServices } from './scan-options.ts'
 import type { ScanCacheWriter } from './scan-cache-writer.ts'
+import { StoredBlobs } from './stored-blobs.ts'
 import type { EntryExtras } from './tree-entry.ts'
 
 export interface BackupWriterOptions {
@@ -58,6 +59,7 @@ export class EarlyThreads {
       entry: backup.environment.workerEntry,
       onNote: (note, worker) => this.#store?.take((note as BackupNote).pack, worker),
     })
+    prepareKeyStream()
   }
 
   async begin(init: BackupInit, store: PackStore): Promise<WorkPool<'backup'>> {
@@ -78,6 +80,7 @@ export class BackupWriter implements TreeServices {
   readonly metadata: MetadataWriter
   readonly #options: BackupWriterOptions
   readonly #opened: OpenedIndex
+  readonly #stored: StoredBlobs
   readonly #claims: Claims
   readonly #splitHash: (data: Uint8Array) => Uint8Array
   #collecting: Set<number> | undefined
@@ -86,13 +89,18 @@ export class BackupWriter implements TreeServices {
 
   private constructor(
     options: BackupWriterOptions,
-    opened: OpenedIndex,
-    claims: Claims,
-    store: PackStore,
-    pool: WorkPool<'backup'>,
+    parts: {
+      readonly opened: OpenedIndex
+      readonly stored: StoredBlobs
+      readonly claims: Claims
+      readonly store: PackStore
+      readonly pool: WorkPool<'backup'>
+    },
   ) {
+    const { opened, stored, claims, store, pool } = parts
     this.#options = options
     this.#opened = opened
+    this.#stored = stored
     this.#claims = claims
     this.store = store
     this.pool = pool
@@ -126,6 +134,7 @@ export class BackupWriter implements TreeServices {
       readOrphans: false,
       ...signal,
     })
+    const stored = new StoredBlobs(opened)
     const store = new PackStore({
       repository,
       ...signal,
@@ -137,7 +146,7 @@ export class BackupWriter implements TreeServices {
         const reply: BackupReply = { kind: 'buffer', buffer: pack.buffer }
         pool.send(reply, worker, [pack.buffer])
       },
-      onIndexed: async (_name, packs) => await opened.add(packs),
+      onIndexed: async (packs, isLast) => await stored.add(packs, isLast),
     })
     if (!backup.dryRun) await adoptOrphans(opened, store, options)
     opened.index.setStates(opened.listed, doomed)
@@ -147,7 +156,7 @@ export class BackupWriter implements TreeServices {
     const init = backupInit(options, opened, claims)
     // Packs come only from the pool: `onSaved` never runs before there is one.
     const pool = await (options.threads?.begin(init, store) ?? openInline(backup, init, store))
-    return new BackupWriter(options, opened, claims, store, pool)
+    return new BackupWriter(options, { opened, stored, claims, store, pool })
   }
 
   /** Gives workers a larger claim table when the last has become full. */
@@ -194,13 +203,14 @@ export class BackupWriter implements TreeServices {
    * indexed. Then every id that rests on a fingerprint is looked up in full.
    */
   async finish(): Promise<void> {
-    await this.#finishWorkers()
+    const workersFinished = this.#finishWorkers()
+    workersFinished.catch(() => {}) // It is awaited below, unless something else fails before.
     this.metadata.finish()
+    await workersFinished
     await this.store.allSaved()
-    // The workers' buffers are free before the last index file takes memory for its own.
-    await this.pool.close()
-    await this.store.finish()
-    this.#requireStored(this.#claimed.length)
+    // The threads end while the last index file is written.
+    await Promise.all([this.store.finish(), this.pool.close()])
+    await this.#requireStored(this.#claimed.length)
   }
 
   /** As `finish`, for what has been handed in so far: the run goes on. */
@@ -210,7 +220,7 @@ export class BackupWriter implements TreeServices {
     await this.#finishWorkers()
     onStoring()
     await this.store.sync()
-    this.#requireStored(claimedCount)
+    await this.#requireStored(claimedCount)
   }
 
   async #finishWorkers(): Promise<void> {
@@ -220,15 +230,14 @@ export class BackupWriter implements TreeServices {
     await Promise.all(jobs)
   }
 
-  #requireStored(claimedCount: number): void {
+  async #requireStored(claimedCount: number): Promise<void> {
     if (this.#options.backup.dryRun) return
-    for (const id of this.#claimed.slice(0, claimedCount)) {
-      if (this.#opened.index.find(id).length > 0) continue
-      throw new CairnError(
-        'CAIRN_FAILED',
-        `cannot finish the backup: blob ${shortId(toHex(id))} was taken for another; run it again`,
-      )
-    }
+    const id = await this.#stored.firstMissing(this.#claimed.slice(0, claimedCount))
+    if (id === undefined) return
+    throw new CairnError(
+      'CAIRN_FAILED',
+      `cannot finish the backup: blob ${shortId(toHex(id))} was taken for another; run it again`,
+    )
   }
 
   async close(): Promise<void> {

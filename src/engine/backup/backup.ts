@@ -21,7 +21,6 @@ import {
 import { replacedForGood } from '../../repository/partial-snapshots.ts'
 import { saveSnapshot, type SeenState, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
-import { checkRepository } from '../check/check.ts'
 import { doomedPacks, lookAround, lostPacks, seenStateOf } from '../writer-run.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import { BackupPass, type PassResult } from './backup-pass.ts'
@@ -325,6 +324,7 @@ class BackupRun {
   /** A check of the structure confirms what it finds sound (FORMAT.md 18). Rare: after a crash. */
   async #confirm(repository: Repository): Promise<void> {
     const { environment, signal } = this.#options
+    const { checkRepository } = await import('../check/check.ts')
     await checkRepository({
       environment,
       backend: repository.backend,

@@ -65,7 +65,7 @@ export class Repacker {
         const reply: RepackReply = { kind: 'buffer', buffer }
         if (worker !== undefined) pool.send(reply, worker, [buffer])
       },
-      onIndexed: async (_file, packs) => await onIndexed?.(packs),
+      onIndexed: async (packs) => await onIndexed?.(packs),
     })
     const pool: WorkPool<'repack'> = await openPool({
       purpose: 'repack',

@@ -18,7 +18,7 @@ import { FaultyBackend } from '../../support/faulty-backend.ts'
 import { isPowerCut, PowerCutBackend } from '../../support/power-cut-backend.ts'
 import { tickingEnvironment } from '../../support/ticking.ts'
 
-const FILES = 200
+const FILES = 320
 let root = ''
 
 /** More files than workers are given at once, in directories that end at different times. */
