@@ -5,9 +5,11 @@
 
 import { equalBytes } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
+import { ID_BYTES } from '../base/ids.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3, prepareBlake3 } from '../crypto/blake3.ts'
 import type { BlobType } from '../format/constants.ts'
+import type { BlobLocation } from './index/blob-index.ts'
 import { type BlobIdKeys, BlobIdentifier } from './keys.ts'
 import { AeadSet, type PackKey } from './pack-seal.ts'
 import { PackRanges } from './restore-packs.ts'
@@ -21,10 +23,30 @@ export interface SegmentInit {
 /** A blob of the segment that is wanted, and what it has to be. */
 export interface WantedBlob {
   readonly id: Uint8Array
-  readonly type: BlobType
-  /** In the plaintext. */
-  readonly offset: number
-  readonly length: number
+  readonly location: Pick<BlobLocation, 'type' | 'offset' | 'length'>
+}
+
+/**
+ * Such blobs as they travel: a view that is sent to a thread takes all of the memory with it that it
+ * is a view of, and ids are views of long lists.
+ */
+export interface WantedBlobs {
+  readonly ids: Uint8Array
+  /** Type, offset and length of each. */
+  readonly spans: Uint32Array
+}
+
+const SPAN_FIELDS = 3
+
+export function packWanted(blobs: readonly WantedBlob[]): WantedBlobs {
+  const ids = new Uint8Array(blobs.length * ID_BYTES)
+  const spans = new Uint32Array(blobs.length * SPAN_FIELDS)
+  for (const [i, { id, location }] of blobs.entries()) {
+    const { type, offset, length } = location
+    ids.set(id, i * ID_BYTES)
+    spans.set([type, offset, length], i * SPAN_FIELDS)
+  }
+  return { ids, spans }
 }
 
 export interface SegmentJob {
@@ -36,7 +58,7 @@ export interface SegmentJob {
   /** Shared memory for the plaintext, of `segmentRoomBytes`: the job's until it is answered. */
   readonly into: Uint8Array
   readonly source: { readonly path: string } | { readonly bytes: Uint8Array }
-  readonly wanted: readonly WantedBlob[]
+  readonly wanted: WantedBlobs
 }
 
 export interface SegmentResult {
@@ -65,14 +87,19 @@ class SegmentBody implements WorkBody<SegmentJob, SegmentResult> {
     if (plain.length !== plainBytes) {
       throw new CairnError('CAIRN_CORRUPT', 'the index and the segment disagree')
     }
-    const good = wanted.filter((blob) => this.#isGood(plain, blob)).map((blob) => blob.offset)
-    return { good }
+    return { good: this.#goodOffsets(plain, wanted) }
   }
 
-  #isGood(plain: Uint8Array, { id, type, offset, length }: WantedBlob): boolean {
-    if (offset + length > plain.length) return false
-    this.#identifier.id(type, plain.subarray(offset, offset + length), this.#id)
-    return equalBytes(this.#id, id)
+  #goodOffsets(plain: Uint8Array, { ids, spans }: WantedBlobs): number[] {
+    const good: number[] = []
+    for (let i = 0; i * SPAN_FIELDS < spans.length; i++) {
+      const [type, offset = 0, length = 0] = spans.subarray(i * SPAN_FIELDS)
+      if (offset + length > plain.length) continue
+      const blob = plain.subarray(offset, offset + length)
+      this.#identifier.id(type as BlobType, blob, this.#id)
+      if (equalBytes(this.#id, ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES))) good.push(offset)
+    }
+    return good
   }
 
   /** Any note is answered by one: the thread is up. */

@@ -185,7 +185,7 @@ export class BlobCache {
     return true
   }
 
-  #places(id: Uint8Array, type: BlobType): Sought[] {
+  #places(id: Uint8Array, type: BlobType): readonly Sought[] {
     const index = this.#index
     return index
       .find(id)

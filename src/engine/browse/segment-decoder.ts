@@ -6,7 +6,7 @@ import { BLOB_TYPE, PREAMBLE_BYTES, SEGMENT_HEADER_BYTES } from '../../format/co
 import { segmentBodyBytes } from '../../format/segment.ts'
 import type { BlobLocation, KnownPack } from '../../pipeline/index/blob-index.ts'
 import type { PackKey } from '../../pipeline/pack-seal.ts'
-import type { SegmentResult, WantedBlob } from '../../pipeline/segment-body.ts'
+import { packWanted, type SegmentResult } from '../../pipeline/segment-body.ts'
 import type { WorkPool } from '../../pipeline/work-pool.ts'
 import type { Repository } from '../../repository/repository.ts'
 
@@ -59,9 +59,7 @@ export class SegmentDecoder {
       storedBytes: location.segment.storedBytes,
       plainBytes: location.segment.plainBytes,
       into,
-      wanted: wanted.map(
-        ({ id, location: { type, offset, length } }): WantedBlob => ({ id, type, offset, length }),
-      ),
+      wanted: packWanted(wanted),
     }
     // A disk that hangs must not hang this thread, which has to say so: it never reads by itself.
     const path = isData

@@ -92,7 +92,7 @@ export class KnownDirectories {
   place(node: number): { readonly parent: KnownDirectory; readonly position: number } {
     const parent = this.#byNumber.get(Math.floor(node / POSITIONS))
     if (parent === undefined) throw new FuseError('ESTALE')
-    return { parent, position: node % POSITIONS }
+    return { parent, position: positionOf(node) }
   }
 
   /** The kernel has dropped so many of its lookups of a node. */
@@ -122,6 +122,11 @@ export class KnownDirectories {
     }
     return textOf(names.join('/'))
   }
+}
+
+/** Of a node in its directory. */
+export function positionOf(node: number): number {
+  return node % POSITIONS
 }
 
 /** The same for all names of a file in a snapshot, and at every mount. */
