@@ -4,27 +4,16 @@
  * prune, the new one may rest on.
  */
 
-import { fromHex, toHex } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
-import { type FileName, idBytes, shortId } from '../base/ids.ts'
+import { type FileName, shortId, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
 import type { SnapshotContent } from '../format/snapshot.ts'
 import type { Time } from '../format/tree.ts'
 import type { Repository } from '../repository/repository.ts'
-import { type FilelessSnapshot, saveSnapshots, type Snapshot } from '../repository/snapshots.ts'
-import {
-  forgetSnapshots,
-  forgottenSnapshots,
-  requireForgetting,
-  tidyTombstones,
-  wholeTombstones,
-} from '../repository/tombstones.ts'
-import {
-  lookAround,
-  lostPacks,
-  seenStateOf,
-  type WriterState,
-  type WriterView,
-} from './writer-run.ts'
+import { saveSnapshots, type Snapshot } from '../repository/snapshots.ts'
+import { forgetSnapshots, forgottenSnapshots } from '../repository/tombstones.ts'
+import { endSuperseded, type ReplacingView, supersededItems } from './interrupted-runs.ts'
+import { requiredPacks } from './required-packs.ts'
+import { lookAround, lostPacks, seenStateOf, type WriterState } from './writer-run.ts'
 
 export interface Replacement {
   readonly old: Snapshot
@@ -45,19 +34,13 @@ export interface ReplaceOptions {
   readonly signal?: AbortSignal
 }
 
-/** The first of a line of re-tagged or rewritten snapshots. */
-export function originalOf(snapshot: FilelessSnapshot): NonNullable<SnapshotContent['original']> {
-  const author = fromHex(snapshot.author) ?? new Uint8Array()
-  return snapshot.content?.original ?? { id: idBytes(snapshot.id), author }
-}
-
 /**
  * Writes all, or none that anybody is told of. Returns undefined if a prune takes what they rest on:
  * then nothing has changed. Throws CAIRN_CONFLICT if an old one was forgotten meanwhile.
  */
 export async function replaceSnapshots(
   repository: Repository,
-  view: WriterView,
+  view: ReplacingView,
   replacements: readonly Replacement[],
   state: WriterState,
   options: ReplaceOptions,
@@ -86,44 +69,107 @@ export async function replaceSnapshots(
       `snapshot ${shortId(gone.old.id)} was forgotten meanwhile: nothing is changed; run it again`,
     )
   }
-  if (!keepOld) {
-    const replaced = done.map(({ old, snapshot }) => ({ snapshot: old, replacement: snapshot.id }))
-    await forgetSnapshots(repository, replaced, operation)
-  }
+  const written = done.map(({ snapshot }) => snapshot)
+  const standing = await putInPlace(
+    repository,
+    { view, state, signal },
+    written,
+    keepOld ? [] : done,
+  )
   state.hasUnconfirmed = false
-  return done
+  return done.map(({ old, snapshot }, i) => ({ old, snapshot: standing[i] ?? snapshot }))
+}
+
+interface Placing {
+  readonly view: ReplacingView
+  readonly state: WriterState
+  readonly signal: AbortSignal | undefined
 }
 
 /**
- * Resolves what runs of this author left that were cut off while they wrote snapshots in the place of
- * others: one that a tombstone names as replacement stays; any other is withdrawn, for nobody was
- * told of it. Returns what is there then.
+ * Forgets old snapshots in favour of `written`, and so what interrupted runs have left that says the
+ * same as one of these. Returns `written`, in which one is another if somebody has forgotten it
+ * meanwhile without more ado: what was forgotten in its favour would go with it. Throws CAIRN_FAILED
+ * if that cannot be made up for.
  */
-export async function resolveInterrupted(
+export async function putInPlace(
   repository: Repository,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<WriterView> {
-  requireForgetting(repository)
-  await tidyTombstones(repository, options)
-  const view = await lookAround(repository, options.signal)
-  const { history, sessions } = view
-  const whole = await wholeTombstones(repository, history.tombstones, options)
-  const forgotten = [...forgottenSnapshots(whole).values()]
-  const replacing = new Set(forgotten.map(({ replacement }) => toHex(replacement)))
-  const self = toHex(repository.keyring.authorId)
-  const withdrawn = new Set<Snapshot>()
-  const ended: FileName[] = []
-  for (const session of sessions) {
-    if (session.isAlive || session.author !== self) continue
-    const sessionId = toHex(session.beat.sessionId)
-    const written = history.snapshots.filter((one) => toHex(one.envelope.sessionId) === sessionId)
-    // What a backup has left is for the next backup, or a check, to look at.
-    if (written.some(({ content }) => content?.original === undefined)) continue
-    for (const one of written) if (!replacing.has(one.id)) withdrawn.add(one)
-    ended.push(...session.files)
+  { view, state, signal }: Placing,
+  written: readonly Snapshot[],
+  replaced: readonly Replaced[],
+): Promise<readonly Snapshot[]> {
+  const old = replaced.map(({ old, snapshot }) => ({ snapshot: old, replacement: snapshot.id }))
+  const ids = new Set(old.map(({ snapshot }) => snapshot.id))
+  const left = supersededItems(view, written).filter(({ snapshot }) => !ids.has(snapshot.id))
+  const items = [...old, ...left]
+  if (items.length === 0) return written
+  const operation = signal === undefined ? {} : { signal }
+  await forgetSnapshots(repository, items, operation)
+  const falling = await withoutSuccessor(
+    repository,
+    new Set(items.map((one) => one.replacement)),
+    signal,
+  )
+  const standing: Snapshot[] = []
+  for (const one of written) {
+    standing.push(falling.has(one.id) ? await saveAgain(repository, one, state, signal) : one)
   }
-  const items = [...withdrawn].map((snapshot) => ({ snapshot }))
-  await forgetSnapshots(repository, items, options)
-  for (const name of ended) await repository.backend.remove({ kind: 'sessions', name })
-  return withdrawn.size === 0 ? view : await lookAround(repository, options.signal)
+  const gone = new Set(items.map(({ snapshot }) => snapshot.id))
+  await endSuperseded(repository, view, gone)
+  return standing
+}
+
+/** Those that are forgotten, and not in favour of one that is not, however far that goes. */
+async function withoutSuccessor(
+  repository: Repository,
+  ids: ReadonlySet<SnapshotId>,
+  signal: AbortSignal | undefined,
+): Promise<Set<SnapshotId>> {
+  const operation = signal === undefined ? {} : { signal }
+  const successors = new Map<SnapshotId, SnapshotId[]>()
+  for (const { tombstone } of await repository.tombstones(operation)) {
+    for (const { snapshot, replacement } of tombstone.forgotten) {
+      const id = snapshotIdOf(snapshot)
+      const known = successors.get(id) ?? []
+      successors.set(id, replacement.length > 0 ? [...known, snapshotIdOf(replacement)] : known)
+    }
+  }
+  const seen = new Set<SnapshotId>()
+  const stands = (id: SnapshotId): boolean => {
+    const next = successors.get(id)
+    if (next === undefined) return true
+    if (seen.has(id)) return false
+    seen.add(id)
+    return next.some(stands)
+  }
+  return new Set(
+    [...ids].filter((id) => {
+      seen.clear()
+      return !stands(id)
+    }),
+  )
+}
+
+/** Nothing protected its data since it was forgotten: that is looked up when it is there again. */
+async function saveAgain(
+  repository: Repository,
+  { id, envelope, content }: Snapshot,
+  state: WriterState,
+  signal: AbortSignal | undefined,
+): Promise<Snapshot> {
+  const operation = signal === undefined ? {} : { signal }
+  const { time, partial } = envelope
+  const seen = seenStateOf(await lookAround(repository, signal))
+  await state.renewSession()
+  const items = content === undefined ? [] : [{ time, partial, content }]
+  const [again] = await saveSnapshots(repository, items, seen, operation)
+  if (again !== undefined) {
+    const { packs, lacking } = await requiredPacks(repository, [again], signal)
+    const lost = await lostPacks(repository, packs, { signal, phase: 'sweep' })
+    if (lacking === undefined && lost.length === 0) return again
+  }
+  throw new CairnError(
+    'CAIRN_FAILED',
+    `snapshot ${shortId(id)} was forgotten by somebody else while it took the place of another, and a prune has removed data of both: run 'cairn check'`,
+  )
 }

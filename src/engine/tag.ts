@@ -2,12 +2,9 @@
 
 import type { Repository } from '../repository/repository.ts'
 import type { Snapshot } from '../repository/snapshots.ts'
-import {
-  originalOf,
-  type Replaced,
-  replaceSnapshots,
-  resolveInterrupted,
-} from './replace-snapshots.ts'
+import { finishedHistory, resolveInterrupted } from './interrupted-runs.ts'
+import { originalOf } from './original.ts'
+import { type Replaced, replaceSnapshots } from './replace-snapshots.ts'
 import { asWriter } from './writer-run.ts'
 
 export interface TagChange {
@@ -42,7 +39,7 @@ export async function changeTags(
   const operation = signal === undefined ? {} : { signal }
   return await asWriter(repository, signal, async (state) => {
     const view = await resolveInterrupted(repository, operation)
-    const replacements = choose(view.history.snapshots).flatMap((old) => {
+    const replacements = choose(finishedHistory(view).snapshots).flatMap((old) => {
       const { content, envelope } = old
       if (content === undefined) return []
       const tags = changedTags(content.tags, change)

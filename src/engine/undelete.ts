@@ -7,7 +7,6 @@
 import { toHex } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { type FileName, shortId, snapshotIdOf } from '../base/ids.ts'
-import { BlobReader } from '../repository/blob-reader.ts'
 import type { History, LoadedTombstone, Repository } from '../repository/repository.ts'
 import {
   decodeForgotten,
@@ -16,20 +15,11 @@ import {
   type Snapshot,
 } from '../repository/snapshots.ts'
 import { forgetSnapshots, forgottenSnapshots, wholeTombstones } from '../repository/tombstones.ts'
-import type { CheckContext } from './check/check-context.ts'
-import { FindingList, findingText } from './check/finding.ts'
-import { loadClaims, type PackClaims } from './check/pack-claims.ts'
-import { TreeWalk } from './check/tree-walk.ts'
-import { originalOf, resolveInterrupted } from './replace-snapshots.ts'
-import {
-  asWriter,
-  lostPacks,
-  seenStateOf,
-  type WriterState,
-  type WriterView,
-} from './writer-run.ts'
-
-const SEGMENT_CACHE_BYTES = 64 << 20
+import { finishedHistory, type ReplacingView, resolveInterrupted } from './interrupted-runs.ts'
+import { originalOf } from './original.ts'
+import { putInPlace } from './replace-snapshots.ts'
+import { requiredPacks } from './required-packs.ts'
+import { asWriter, lostPacks, seenStateOf, type WriterState } from './writer-run.ts'
 
 /** A forgotten snapshot that could be written again. */
 export interface Undeletable {
@@ -108,7 +98,7 @@ export async function undelete(
   const operation = signal === undefined ? {} : { signal }
   return await asWriter(repository, signal, async (state) => {
     const view = await resolveInterrupted(repository, operation)
-    const chosen = choose(await undeletable(repository, view.history, operation))
+    const chosen = choose(await undeletable(repository, finishedHistory(view), operation))
     if (chosen.length === 0) return []
     const relied = await requireData(repository, chosen, signal)
     return await writeAgain(repository, view, chosen, relied, state, signal)
@@ -120,29 +110,18 @@ async function requireData(
   repository: Repository,
   chosen: readonly FilelessSnapshot[],
   signal: AbortSignal | undefined,
-): Promise<Set<FileName>> {
-  const findings = new FindingList(undefined)
-  const context: CheckContext = { repository, findings, transient: { count: 0 }, signal }
-  const claims: PackClaims = await loadClaims({ ...context, findings: new FindingList(undefined) })
-  const blobs = new BlobReader(repository, claims.index, SEGMENT_CACHE_BYTES)
-  const walk = new TreeWalk(context, claims.index, blobs)
-  for (const snapshot of chosen) {
-    await walk.walk(snapshot)
-    if (walk.lost.size === 0 && walk.problemCount === 0) continue
-    const [finding] = findings.all
-    const what =
-      walk.lost.size > 0 ? `${walk.lost.size} blobs are gone` : finding && findingText(finding)
-    throw new CairnError(
-      'CAIRN_FAILED',
-      `cannot bring back snapshot ${shortId(snapshot.id)}: ${what}; nothing is changed`,
-    )
-  }
-  return walk.usedPacks
+): Promise<ReadonlySet<FileName>> {
+  const { packs, lacking } = await requiredPacks(repository, chosen, signal)
+  if (lacking === undefined) return packs
+  throw new CairnError(
+    'CAIRN_FAILED',
+    `cannot bring back snapshot ${shortId(lacking.snapshot.id)}: ${lacking.what}; nothing is changed`,
+  )
 }
 
 async function writeAgain(
   repository: Repository,
-  view: WriterView,
+  view: ReplacingView,
   chosen: readonly FilelessSnapshot[],
   relied: ReadonlySet<FileName>,
   state: WriterState,
@@ -172,6 +151,8 @@ async function writeAgain(
       'cannot bring back snapshots: a prune is removing their data; run it again when it is done',
     )
   }
+  const snapshots = written.map(({ snapshot }) => snapshot)
+  const standing = await putInPlace(repository, { view, state, signal }, snapshots, [])
   state.hasUnconfirmed = false
-  return written
+  return written.map((one, i) => ({ ...one, snapshot: standing[i] ?? one.snapshot }))
 }

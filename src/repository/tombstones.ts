@@ -27,7 +27,7 @@ const MERGE_ABOVE_COUNT = 64
 
 export interface ForgetItem {
   readonly snapshot: Snapshot
-  /** What was written in its place: by `tag` and `rewrite`. Must be durable. */
+  /** What this run has written in its place. Must be durable. */
   readonly replacement?: SnapshotId
 }
 
@@ -55,7 +55,10 @@ export async function wholeTombstones(
   return [...loaded, ...(await repository.tombstones({ ...options, onDamage: () => {} }))]
 }
 
-/** What is forgotten: the union of all tombstones. One with a body goes before one without. */
+/**
+ * What is forgotten: the union of all tombstones. One with a body goes before one without, then one
+ * with a replacement.
+ */
 export function forgottenSnapshots(
   tombstones: readonly LoadedTombstone[],
 ): Map<SnapshotId, Forgotten> {
@@ -64,10 +67,15 @@ export function forgottenSnapshots(
     for (const one of tombstone.forgotten) {
       const id = snapshotIdOf(one.snapshot)
       const before = union.get(id)
-      if (before === undefined || before.body.length < one.body.length) union.set(id, one)
+      if (before === undefined || saysMore(one, before)) union.set(id, one)
     }
   }
   return union
+}
+
+function saysMore(one: Forgotten, before: Forgotten): boolean {
+  const moreBytes = one.body.length - before.body.length
+  return moreBytes === 0 ? one.replacement.length > before.replacement.length : moreBytes > 0
 }
 
 /** In parts of which each fits into one tombstone. */

@@ -175,7 +175,9 @@ export const MUTANTS = [
         file: 'src/repository/repository.ts',
         find: 'const files = await this.backend.list(folder, signal === undefined ? {} : { signal })',
         replace:
-          'const files = await this.backend.list(folder, signal === undefined ? {} : { signal }).catch(() => [])',
+          'const files = await this.backend\n' +
+          '      .list(folder, signal === undefined ? {} : { signal })\n' +
+          '      .catch((): FileInfo[] => [])',
       },
     ],
   },
@@ -362,16 +364,8 @@ export const MUTANTS = [
         file: SWEEP,
         find: '  const marks = await listMarks(repository, operation.signal)\n',
         replace:
-          '  const { backend } = repository\n' +
-          "  const packsBefore = await backend.list('packs', operation)\n" +
-          '  const list = backend.list.bind(backend)\n' +
-          '  Object.assign(backend, {\n' +
-          '    list: async (...args: Parameters<typeof list>) => {\n' +
-          "      if (args[0] !== 'packs') return list(...args)\n" +
-          '      Object.assign(backend, { list })\n' +
-          '      return packsBefore\n' +
-          '    },\n' +
-          '  })\n' +
+          '  const packsBefore = await repository.listPacks(operation.signal)\n' +
+          '  Object.assign(repository, { listPacks: async () => packsBefore })\n' +
           '  const marks = await listMarks(repository, operation.signal)\n',
       },
     ],
@@ -414,6 +408,40 @@ export const MUTANTS = [
         file: 'src/engine/replace-snapshots.ts',
         find: 'done.find(({ old }) => forgotten.has(old.id))',
         replace: 'done.find(({ old }) => keepOld && forgotten.has(old.id))',
+      },
+    ],
+  },
+  {
+    name: 'interrupted-withdrawn',
+    why: 'what a run has put in the place of others is withdrawn by one that takes it for dead',
+    tests: { file: 'test/engine/interrupted-runs.test.ts', name: 'take each other for dead' },
+    edits: [
+      {
+        file: 'src/engine/interrupted-runs.ts',
+        find: '  type ForgetItem,\n',
+        replace: '  type ForgetItem,\n  forgetSnapshots,\n',
+      },
+      {
+        file: 'src/engine/interrupted-runs.ts',
+        find: '    if (snapshots.length === 0) await removeSession(repository, session)\n  }\n  return view\n',
+        replace:
+          '    const items = snapshots.map((snapshot) => ({ snapshot }))\n' +
+          '    await forgetSnapshots(repository, items, options)\n' +
+          '    await removeSession(repository, session)\n' +
+          '  }\n' +
+          '  return await lookForInterrupted(repository, options)\n',
+      },
+    ],
+  },
+  {
+    name: 'replacement-not-looked-at-again',
+    why: '`tag` does not see that what it wrote was forgotten before it has forgotten the old one',
+    tests: { file: 'test/engine/interrupted-runs.test.ts', name: 'is written again' },
+    edits: [
+      {
+        file: 'src/engine/replace-snapshots.ts',
+        find: 'standing.push(falling.has(one.id) ? ',
+        replace: 'standing.push(falling.size < 0 ? ',
       },
     ],
   },

@@ -109,8 +109,7 @@ function drawStep(
         [6, 'stream'],
         [9, 'forget'],
         [6, 'keep'],
-        // One who takes another that works for dead withdraws what it has put in a snapshot's place.
-        [profile.isTight ? 0 : 8, 'tag'],
+        [8, 'tag'],
         [8, 'undelete'],
         [24, 'prune'],
         [6, 'check'],

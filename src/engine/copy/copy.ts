@@ -13,16 +13,14 @@ import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
 import type { DamagedFile } from '../../repository/repository.ts'
 import { saveSnapshots, type Snapshot } from '../../repository/snapshots.ts'
 import { forgetSnapshots } from '../../repository/tombstones.ts'
-import { resolveInterrupted } from '../replace-snapshots.ts'
 import {
-  asWriter,
-  doomedPacks,
-  lookAround,
-  lostPacks,
-  seenStateOf,
-  type WriterState,
-  type WriterView,
-} from '../writer-run.ts'
+  finishedHistory,
+  lookForInterrupted,
+  type ReplacingView,
+  resolveInterrupted,
+} from '../interrupted-runs.ts'
+import { putInPlace } from '../replace-snapshots.ts'
+import { asWriter, doomedPacks, lostPacks, seenStateOf, type WriterState } from '../writer-run.ts'
 import { haveSameIds } from './copy-blobs.ts'
 import type { CopiedSnapshot, CopyOptions, CopyReport } from './copy-options.ts'
 import { knownCopies } from './known-copies.ts'
@@ -75,12 +73,13 @@ async function pass(options: CopyOptions, state: WriterState): Promise<CopyRepor
   }
   const chosen = options.choose(await source.snapshots({ ...operation, onDamage }))
   const doomed = await doomedPacks(target, signal)
-  // Only an admin may take back what a run that was cut off has left.
+  // Only an admin may forget what a run that was cut off has left.
   const isAdmin = target.keyring.role === 'admin'
   const view = isAdmin
     ? await resolveInterrupted(target, operation)
-    : await lookAround(target, signal)
-  const known = knownCopies(source, chosen, view.history.snapshots, haveSameIds(source, target))
+    : await lookForInterrupted(target, operation)
+  const there = finishedHistory(view).snapshots
+  const known = knownCopies(source, chosen, there, haveSameIds(source, target))
   const wanted: Snapshot[] = []
   for (const snapshot of chosen) {
     const copy = known.get(snapshot.id)
@@ -134,7 +133,7 @@ async function openTarget(
 /** Undefined if a prune of the target takes what the copies rest on: then there are none. */
 async function publish(
   { target, signal }: CopyOptions,
-  view: WriterView,
+  view: ReplacingView,
   { snapshots, relied }: Planned,
   state: WriterState,
 ): Promise<CopiedSnapshot[] | undefined> {
@@ -164,6 +163,10 @@ async function publish(
     state.hasUnconfirmed = false
     return undefined
   }
+  const written = copied.map(({ snapshot }) => snapshot)
+  const placing = { view, state, signal }
+  const isAdmin = target.keyring.role === 'admin'
+  const standing = isAdmin ? await putInPlace(target, placing, written, []) : written
   state.hasUnconfirmed = false
-  return copied
+  return copied.map((one, i) => ({ ...one, snapshot: standing[i] ?? one.snapshot }))
 }

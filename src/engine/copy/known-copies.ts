@@ -22,7 +22,7 @@ import type { Repository } from '../../repository/repository.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { readChunkList, readDirectory } from '../../repository/tree-reader.ts'
 import { IdTable } from '../id-table.ts'
-import { originalOf } from '../replace-snapshots.ts'
+import { originalOf } from '../original.ts'
 import type { BlobMap } from './blob-map.ts'
 
 /** How a snapshot says that it is a copy of one of another cairn repository. */

@@ -16,19 +16,10 @@ import { openIndex, type OpenedIndex } from '../../repository/open-index.ts'
 import { PackStore } from '../../repository/pack-store.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { ChunkListWriter, TreeWriter } from '../../repository/tree-writer.ts'
-import {
-  originalOf,
-  type Replacement,
-  replaceSnapshots,
-  resolveInterrupted,
-} from '../replace-snapshots.ts'
-import {
-  asWriter,
-  doomedPacks,
-  lookAround,
-  type WriterState,
-  type WriterView,
-} from '../writer-run.ts'
+import { lookForInterrupted, type ReplacingView, resolveInterrupted } from '../interrupted-runs.ts'
+import { originalOf } from '../original.ts'
+import { type Replacement, replaceSnapshots } from '../replace-snapshots.ts'
+import { asWriter, doomedPacks, type WriterState } from '../writer-run.ts'
 import { type RepairContext, requireRepairable } from './repair-options.ts'
 import { TreeRepair } from './tree-repair.ts'
 
@@ -54,7 +45,8 @@ export async function repairSnapshots(
 ): Promise<RepairSnapshotsReport> {
   const { repository, operation, dryRun, signal } = options
   await requireRepairable(options)
-  if (dryRun) return await repairAll(options, await lookAround(repository, signal), undefined)
+  if (dryRun)
+    return await repairAll(options, await lookForInterrupted(repository, operation), undefined)
   return await asWriter(repository, signal, async (state) => {
     await requireRepairable(options)
     return await repairAll(options, await resolveInterrupted(repository, operation), state)
@@ -63,7 +55,7 @@ export async function repairSnapshots(
 
 async function repairAll(
   options: RepairSnapshotsOptions,
-  view: WriterView,
+  view: ReplacingView,
   state: WriterState | undefined,
 ): Promise<RepairSnapshotsReport> {
   const chosen = options.choose(view.history.snapshots)

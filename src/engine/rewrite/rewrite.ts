@@ -10,15 +10,11 @@ import type { SnapshotContent } from '../../format/snapshot.ts'
 import type { History, Repository } from '../../repository/repository.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { nanosecondsOf, timeOf } from '../../repository/time.ts'
-import {
-  originalOf,
-  type Replaced,
-  type Replacement,
-  replaceSnapshots,
-  resolveInterrupted,
-} from '../replace-snapshots.ts'
+import { finishedHistory, type ReplacingView, resolveInterrupted } from '../interrupted-runs.ts'
+import { originalOf } from '../original.ts'
+import { type Replaced, type Replacement, replaceSnapshots } from '../replace-snapshots.ts'
 import { TreeStore } from '../tree-store.ts'
-import { asWriter, doomedPacks, type WriterState, type WriterView } from '../writer-run.ts'
+import { asWriter, doomedPacks, type WriterState } from '../writer-run.ts'
 import { isSameRoot, type RewrittenTree, rewriteTree } from './rewrite-tree.ts'
 
 /** How often it begins again after a prune took what it rests on. */
@@ -76,11 +72,11 @@ export async function rewriteSnapshots(
 
 async function pass(
   repository: Repository,
-  view: WriterView,
+  view: ReplacingView,
   options: RewriteOptions,
   state: WriterState,
 ): Promise<Replaced[] | undefined> {
-  const { replacements, relied } = await plan(repository, view.history, options)
+  const { replacements, relied } = await plan(repository, finishedHistory(view), options)
   if (replacements.length === 0) return []
   return await replaceSnapshots(repository, view, replacements, state, {
     keepOld: !options.forget,
