@@ -1,6 +1,5 @@
 /** `forget`: from the arguments to the engine. */
 
-import { toHex } from '../base/bytes.ts'
 import {
   executeForget,
   type ForgetCandidate,
@@ -12,7 +11,7 @@ import {
 import { isEmptyPolicy, type KeepPolicy, policyText } from '../engine/forget/policy.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { Repository } from '../repository/repository.ts'
-import { listSessions } from '../repository/sessions.ts'
+import { listSettling } from '../repository/sessions.ts'
 import { requireForgetting } from '../repository/tombstones.ts'
 import { candidateOf, chooseSnapshots } from './select-snapshots.ts'
 import { type ShownSnapshot, shownSnapshot, unconfirmedSessions } from './snapshots.ts'
@@ -55,13 +54,14 @@ export interface ForgetReport {
 async function planForget(repository: Repository, request: ForgetRequest): Promise<ForgetPlan> {
   const { references, filter, signal } = request
   const nowNs = repository.clock.wallNs()
+  const isNamed = references.length > 0
+  const settling = isNamed ? undefined : await listSettling(repository, signal)
   const snapshots = await repository.snapshots({ signal })
   const chosen = chooseSnapshots(snapshots, { references, filter }, nowNs).map(candidateOf)
-  if (references.length > 0) return planNamed(chosen)
+  if (settling === undefined) return planNamed(chosen)
+  const { isSettled } = settling
   const isFiltered = filter.hosts.length + filter.paths.length + filter.tags.length > 0
-  const sessions = await listSessions(repository, signal)
-  const openSessions = new Set(sessions.map(({ beat }) => toHex(beat.sessionId)))
-  return planPolicy(chosen, { ...request, isFiltered, openSessions, nowNs })
+  return planPolicy(chosen, { ...request, isFiltered, isSettled, nowNs })
 }
 
 /** Plans, tells the plan to `onPlan`, and executes it unless it is a dry run. */

@@ -14,7 +14,8 @@ import { rewriteSnapshots } from '../../src/engine/rewrite/rewrite.ts'
 import { changeTags } from '../../src/engine/tag.ts'
 import { undelete } from '../../src/engine/undelete.ts'
 import type { Repository } from '../../src/repository/repository.ts'
-import { idsOfSessions, listSessions } from '../../src/repository/sessions.ts'
+import { runForget } from '../../src/service/forget.ts'
+import { listSettling } from '../../src/repository/sessions.ts'
 import type { Snapshot } from '../../src/repository/snapshots.ts'
 import {
   forgetSnapshots,
@@ -25,7 +26,7 @@ import type { Backend } from '../../src/storage/backend.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
 import { create } from '../support/backup-harness.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { errorsOf, check } from './check/check-support.ts'
+import { addSession, check, errorsOf } from './check/check-support.ts'
 import { newTarget, runCopy } from './copy/copy-harness.ts'
 import {
   copyOf,
@@ -250,6 +251,7 @@ describe('what an interrupted run has left', () => {
     const disk = copyOf(base)
     await interruptedTag(disk)
     const repository = await opened(disk)
+    const { isSettled } = await listSettling(repository)
     const candidates = (await repository.snapshots()).map((snapshot) => ({
       id: snapshot.id,
       timeNs: snapshot.timeNs,
@@ -264,7 +266,7 @@ describe('what an interrupted run has left', () => {
       groupBy: { host: true, paths: true, tags: false },
       allowRemoveAll: false,
       isFiltered: false,
-      openSessions: idsOfSessions(await listSessions(repository)),
+      isSettled,
       nowNs: repository.clock.wallNs(),
     })
     expect(candidates).toHaveLength(2)
@@ -289,6 +291,34 @@ describe('what an interrupted run has left', () => {
     expect(await lines(target)).toHaveLength(1)
     expect(names(target, 'sessions')).toEqual([])
   })
+})
+
+test('a policy does not count what is taken back while it looks', async () => {
+  const disk = copyOf(base)
+  const newer = await take(disk, join(root, 'one'))
+  const repository = await opened(disk)
+  const snapshot = (await repository.snapshots()).find(({ id }) => id === newer.id)
+  if (snapshot === undefined) throw new Error('not listed')
+  await addSession(repository, { sessionId: snapshot.envelope.sessionId, isAlive: true })
+  const { backend, isDone } = interruptedBy(disk, 'list sessions', async () => {
+    await disk.remove({ kind: 'snapshots', name: snapshot.name })
+    for (const name of names(disk, 'sessions')) await disk.remove({ kind: 'sessions', name })
+  })
+  await runForget(
+    await opened(backend),
+    {
+      references: [],
+      filter: { hosts: [], paths: [], tags: [] },
+      policy: { last: 1, counts: {}, withinCounts: {}, tags: [] },
+      groupBy: { host: true, paths: true, tags: false },
+      allowRemoveAll: false,
+      dryRun: false,
+      signal: new AbortController().signal,
+    },
+    () => {},
+  )
+  expect(isDone()).toBe(true)
+  await requireRestorable(disk, taken, join(root, 'one'))
 })
 
 /** What somebody does who forgets the newest, which another run has just written. */

@@ -1,6 +1,6 @@
 /** The commands that clients run: the engine's own functions, with small packs and cheap keys. */
 
-import { type ByteString, toHex } from '../../src/base/bytes.ts'
+import type { ByteString } from '../../src/base/bytes.ts'
 import type { SnapshotId } from '../../src/base/ids.ts'
 import type { BackupReport } from '../../src/engine/backup/backup-options.ts'
 import { checkRepository } from '../../src/engine/check/check.ts'
@@ -20,7 +20,7 @@ import { unlockRepository } from '../../src/repository/open-repository.ts'
 import { Repository } from '../../src/repository/repository.ts'
 import type { Snapshot } from '../../src/repository/snapshots.ts'
 import { forgetSnapshots, tidyTombstones } from '../../src/repository/tombstones.ts'
-import { listSessions } from '../../src/repository/sessions.ts'
+import { listSettling } from '../../src/repository/sessions.ts'
 import type { Secret } from '../../src/repository/slots.ts'
 import { candidateOf } from '../../src/service/select-snapshots.ts'
 import type { Backend } from '../../src/storage/backend.ts'
@@ -99,8 +99,8 @@ export async function runKeep(
 ): Promise<void> {
   const repository = await openSimRepository(backend, environment)
   const nowNs = environment.clock.wallNs()
+  const { isSettled } = await listSettling(repository)
   const candidates = (await repository.snapshots()).map(candidateOf)
-  const sessions = await listSessions(repository)
   const last = random.between(1, 3)
   const daily = random.chance(0.3) ? { daily: random.between(1, 3) } : {}
   const plan = planPolicy(candidates, {
@@ -108,7 +108,7 @@ export async function runKeep(
     groupBy: { host: random.chance(0.7), paths: random.chance(0.7), tags: random.chance(0.2) },
     allowRemoveAll: false,
     isFiltered: false,
-    openSessions: new Set(sessions.map(({ beat }) => toHex(beat.sessionId))),
+    isSettled,
     nowNs,
   })
   onChosen(plan.remove.map(({ snapshot }) => snapshot))

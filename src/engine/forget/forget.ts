@@ -6,6 +6,7 @@
 import { CairnError } from '../../base/errors.ts'
 import { toHex } from '../../base/bytes.ts'
 import type { Repository } from '../../repository/repository.ts'
+import type { IsSettled } from '../../repository/sessions.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { forgetSnapshots, requireForgetting, tidyTombstones } from '../../repository/tombstones.ts'
 import type { SnapshotCandidate } from '../snapshot-reference.ts'
@@ -54,11 +55,11 @@ function historyAuthor({ content, author }: Snapshot): string {
 /** What the policy sees of a snapshot. */
 function policyViewOf(
   candidate: ForgetCandidate,
-  openSessions: ReadonlySet<string>,
+  isSettled: IsSettled,
 ): PolicySnapshot & { readonly of: ForgetCandidate } {
   const { id, timeNs, tags, snapshot } = candidate
-  const { partial, sessionId } = snapshot.envelope
-  const isConfirmed = !openSessions.has(toHex(sessionId))
+  const { partial } = snapshot.envelope
+  const isConfirmed = isSettled(snapshot)
   return { id, timeNs, tags, isPartial: partial, isConfirmed, of: candidate }
 }
 
@@ -74,8 +75,11 @@ export interface PolicyRequest {
   readonly allowRemoveAll: boolean
   /** Whether `candidates` are only some of the repository's: what `allowRemoveAll` needs without rules. */
   readonly isFiltered: boolean
-  /** Ids in hex of the sessions that have not ended, dead or alive. */
-  readonly openSessions: ReadonlySet<string>
+  /**
+   * By sessions that were listed before the candidates: else one that its run has just taken back would
+   * count, and others go on its account.
+   */
+  readonly isSettled: IsSettled
   readonly nowNs: bigint
 }
 
@@ -87,7 +91,7 @@ export function planPolicy(
   requirePolicy(request)
   const groups = grouped(candidates, request.groupBy).map(({ key, members }): ForgetGroup => {
     const { keep, remove, reasons } = applyPolicy(
-      members.map((one) => policyViewOf(one, request.openSessions)),
+      members.map((one) => policyViewOf(one, request.isSettled)),
       request.policy,
       request.nowNs,
     )
