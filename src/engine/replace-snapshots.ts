@@ -8,6 +8,7 @@ import { CairnError } from '../base/errors.ts'
 import { type FileName, shortId, type SnapshotId, snapshotIdOf } from '../base/ids.ts'
 import type { SnapshotContent } from '../format/snapshot.ts'
 import type { Time } from '../format/tree.ts'
+import { ForgottenIds } from '../repository/forgotten-ids.ts'
 import type { Repository } from '../repository/repository.ts'
 import { saveSnapshots, type Snapshot } from '../repository/snapshots.ts'
 import { forgetSnapshots, forgottenSnapshots } from '../repository/tombstones.ts'
@@ -126,6 +127,10 @@ async function withoutSuccessor(
   signal: AbortSignal | undefined,
 ): Promise<Set<SnapshotId>> {
   const operation = signal === undefined ? {} : { signal }
+  const seen = await repository.seenTombstones(operation)
+  const forgotten = new ForgottenIds(seen.map((one) => one.forgotten))
+  // Bodies are read for this alone, and hardly ever.
+  if (![...ids].some((id) => forgotten.has(id))) return new Set()
   const successors = new Map<SnapshotId, SnapshotId[]>()
   for (const { tombstone } of await repository.tombstones(operation)) {
     for (const { snapshot, replacement } of tombstone.forgotten) {
@@ -134,17 +139,17 @@ async function withoutSuccessor(
       successors.set(id, replacement.length > 0 ? [...known, snapshotIdOf(replacement)] : known)
     }
   }
-  const seen = new Set<SnapshotId>()
+  const followed = new Set<SnapshotId>()
   const stands = (id: SnapshotId): boolean => {
     const next = successors.get(id)
     if (next === undefined) return true
-    if (seen.has(id)) return false
-    seen.add(id)
+    if (followed.has(id)) return false
+    followed.add(id)
     return next.some(stands)
   }
   return new Set(
     [...ids].filter((id) => {
-      seen.clear()
+      followed.clear()
       return !stands(id)
     }),
   )
