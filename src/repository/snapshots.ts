@@ -210,6 +210,8 @@ export async function saveSnapshot(
   const partial = options.partial ?? false
   const envelope = envelopeOf(repository, { time, content, partial }, seen)
   const body = encodeEnvelope(envelope)
+  // What is named may be of a run that died before it had made it durable.
+  await repository.backend.flush(options.signal === undefined ? {} : { signal: options.signal })
   const saved = await repository.saveObject('snapshots', body, options.signal)
   if ((await repository.loadObject('snapshots', saved.name, options.signal)) === undefined) {
     throw new CairnError(

@@ -102,6 +102,8 @@ async function saveTombstones(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const time = timeOf(repository.clock.wallNs())
+  // What is named may be of a run that died before it had made it durable.
+  await repository.backend.flush(operation(signal))
   for (const forgotten of inParts(items)) {
     const body = encodeTombstone({ forgotten, time, ...names })
     await repository.saveObject('retired', body, signal)
@@ -152,22 +154,28 @@ export async function saveAcceptance(
     return { snapshot, replacement: none, body: none, author: none, aead: 0 }
   })
   const known = (await repository.seenTombstones(operation(signal))).map(({ id }) => id)
+  await repository.backend.flush(operation(signal))
   const time = timeOf(repository.clock.wallNs())
   const body = encodeTombstone({ forgotten, time, known, merged: lost.tombstones })
   await repository.saveObject('retired', body, signal)
   await repository.backend.flush(operation(signal))
 }
 
-/** Removes files of snapshots that are forgotten: nobody may need a tombstone for them any more. */
+/**
+ * Removes files of snapshots that are forgotten: nobody may need a tombstone for them any more. What
+ * says that they are may be of a run that died before it had made that durable.
+ */
 async function removeSnapshotFiles(
   repository: Repository,
   names: readonly FileName[],
   { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
+  if (names.length === 0) return
+  await repository.backend.flush(operation(signal))
   for (const name of names) {
     await repository.backend.remove({ kind: 'snapshots', name }, operation(signal))
   }
-  if (names.length > 0) await repository.backend.flush(operation(signal))
+  await repository.backend.flush(operation(signal))
 }
 
 /**

@@ -75,8 +75,10 @@ export interface Backend {
 
   /**
    * Returns once every save and remove that resolved before this call survives a power cut,
-   * including the directory entries. Nothing may refer to a file before that (FORMAT.md "Order of
-   * writes"). If it rejects, none of them may be relied on until a later flush has succeeded.
+   * including the directory entries; and so does, but for packs, what this backend has listed: a run
+   * that died may have left it without a flush of its own. Nothing may refer to a file before that,
+   * and nothing be removed on account of it (FORMAT.md "Order of writes"). If it rejects, none of
+   * them may be relied on until a later flush has succeeded.
    */
   flush(options?: OpOptions): Promise<void>
 

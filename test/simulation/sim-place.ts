@@ -118,8 +118,7 @@ export class SimPlace {
           found: before.bytes.length,
         })
       }
-      // Saved once more, so that this client's flush makes it durable, too.
-      for (const change of this.#unflushed) if (change.path === path) change.clients.add(client)
+      this.#flushWith(client, (changed) => changed === path)
       return
     }
     this.#requireSpace(file, bytes.length)
@@ -157,6 +156,11 @@ export class SimPlace {
     this.#unflushed.push({ path, before, clients: new Set([client]) })
   }
 
+  /** What a client has saved once more, or listed, its flush makes durable, too. */
+  #flushWith(client: string, isMeant: (path: string) => boolean): void {
+    for (const change of this.#unflushed) if (isMeant(change.path)) change.clients.add(client)
+  }
+
   flush(client: string): void {
     this.#unflushed = this.#unflushed.filter(({ clients }) => !clients.has(client))
   }
@@ -168,6 +172,7 @@ export class SimPlace {
     onForeign: ((file: ForeignFile) => void) | undefined,
   ): FileInfo[] {
     const listed: FileInfo[] = []
+    if (kind !== 'packs') this.#flushWith(client, (path) => path.startsWith(`${kind}/`))
     for (const files of [this.#files, this.#ghosts]) {
       for (const [path, stored] of files) {
         if (!path.startsWith(`${kind}/`)) continue

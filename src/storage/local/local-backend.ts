@@ -131,9 +131,12 @@ class LocalBackend implements Backend {
     const { signal, onForeign } = options
     throwIfAborted(signal)
     const to = { signal, ...(onForeign && { onForeign }) }
-    return explained(`cannot list the folder '${kind}' of '${this.location}'`, () =>
+    const files = await explained(`cannot list the folder '${kind}' of '${this.location}'`, () =>
       new Listing(this.#fs, this.#place, kind, to).run(),
     )
+    // Packs lie in many folders, and are saved again by whoever takes up what a run has left.
+    if (kind !== 'packs' && files.length > 0) this.#sync.add(this.#place.folderOf(kind))
+    return files
   }
 
   async remove(file: FileRef, { signal }: OpOptions = {}): Promise<void> {

@@ -317,3 +317,16 @@ describe('LocalBackend and power cuts', () => {
     expect(await after.load(file)).toBeUndefined()
   })
 })
+
+test('A13: a flush also makes durable what another run left without one, if it was listed', async () => {
+  const disk = await diskWithFolder()
+  const bytes = bytesFrom('left behind', 500)
+  const file = fileOf('retired', bytes)
+  await open(disk).create()
+  await open(disk).save(file, bytes)
+  const next = open(disk)
+  expect((await next.list('retired')).map(({ name }) => name)).toEqual([file.name])
+  await next.flush()
+  const after = disk.afterPowerCut(nothing, nothing)
+  expect(await open(after).load(file)).toEqual(bytes)
+})
