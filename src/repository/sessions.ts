@@ -5,6 +5,7 @@ import type { FileName } from '../base/ids.ts'
 import { decodeBeat, encodeBeat, type SessionBeat, SESSION_ROLE } from '../format/session.ts'
 import type { SnapshotEnvelope } from '../format/snapshot.ts'
 import type { Repository } from './repository.ts'
+import type { Snapshot } from './snapshots.ts'
 import { nanosecondsOf, timeOf } from './time.ts'
 
 export const BEAT_PERIOD_MS = 10 * 60 * 1000
@@ -155,4 +156,20 @@ export function settledBy(
 ): IsSettled {
   const open = idsOfSessions(sessions)
   return ({ name, envelope }) => before.has(name) && !open.has(toHex(envelope.sessionId))
+}
+
+/** More than a listing of any storage is known to lag. */
+const LISTING_LAG_NS = 24n * 3600n * 1_000_000_000n
+
+/**
+ * As `isSettled`, for what a snapshot names. Where listings lag, the session of a snapshot may be there
+ * without being listed yet; when a day has gone by since the run began, it is listed or has ended.
+ */
+export function settledForGood(
+  { backend, clock }: Pick<Repository, 'backend' | 'clock'>,
+  isSettled: IsSettled,
+): (snapshot: Pick<Snapshot, 'name' | 'envelope'>) => boolean {
+  if (backend.listsConsistently) return isSettled
+  const latestNs = clock.wallNs() - LISTING_LAG_NS
+  return (one) => isSettled(one) && nanosecondsOf(one.envelope.time) <= latestNs
 }

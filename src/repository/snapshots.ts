@@ -22,7 +22,7 @@ import type { Time } from '../format/tree.ts'
 import { AeadSet } from '../pipeline/pack-seal.ts'
 import type { Keyring } from './keyring.ts'
 import type { LoadedObject, Repository } from './repository.ts'
-import type { IsSettled } from './sessions.ts'
+import { type IsSettled, settledForGood } from './sessions.ts'
 import { seriesOf } from './partial-snapshots.ts'
 import { nanosecondsOf } from './time.ts'
 
@@ -173,7 +173,7 @@ function envelopeOf(
 ): SnapshotEnvelope {
   const { keyring, sessionId } = repository
   const self = toHex(keyring.authorId)
-  const settled = seen.snapshots.filter(seen.isSettled)
+  const settled = seen.snapshots.filter(settledForGood(repository, seen.isSettled))
   const others = [...new Set(settled.map(({ author }) => author))].filter((a) => a !== self)
   const sequences = seen.snapshots
     .filter(({ author }) => author === self)

@@ -92,7 +92,7 @@ export const MUTANTS = [
     edits: [
       {
         file: 'src/repository/snapshots.ts',
-        find: 'seen.snapshots.filter(seen.isSettled)',
+        find: 'seen.snapshots.filter(settledForGood(repository, seen.isSettled))',
         replace: '[...seen.snapshots]',
       },
     ],
