@@ -160,9 +160,9 @@ export const MUTANTS = [
       {
         file: 'src/repository/pack-store.ts',
         find:
-          "    const { name } = await repository.saveObject('index', body, signal)\n" +
+          "    await repository.saveObject('index', body, signal)\n" +
           '    await repository.backend.flush(operation)\n',
-        replace: "    const { name } = await repository.saveObject('index', body, signal)\n",
+        replace: "    await repository.saveObject('index', body, signal)\n",
       },
     ],
   },
