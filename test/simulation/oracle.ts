@@ -6,7 +6,8 @@
  *                  byte for byte, by anybody
  *   forgotten      a snapshot whose forgetting was acknowledged is not listed
  *   replaced       of a snapshot and what is written in its place one is listed and restores at any
- *                  moment; once that was acknowledged, the new one
+ *                  moment; once that was acknowledged, the new one, or what tombstones put in the
+ *                  place of that
  *   brought back   what `undelete` has acknowledged is as if it had just been backed up; it refuses
  *                  only what a prune may have taken
  *   in doubt       any other listed snapshot restores too, unless its session still says that it
@@ -20,7 +21,7 @@
 import type { ByteString } from '../../src/base/bytes.ts'
 import { toHex } from '../../src/base/bytes.ts'
 import { CairnError, errorChain } from '../../src/base/errors.ts'
-import type { SnapshotId } from '../../src/base/ids.ts'
+import { type SnapshotId, snapshotIdOf } from '../../src/base/ids.ts'
 import type { Environment } from '../../src/engine/environment.ts'
 import { checkRepository } from '../../src/engine/check/check.ts'
 import { originalOf } from '../../src/engine/original.ts'
@@ -65,6 +66,8 @@ export class Oracle {
   readonly #unwanted = new Set<string>()
   /** What clients have set out to replace. */
   readonly #replaced = new Set<SnapshotId>()
+  /** What any tombstone has ever named in the place of which. */
+  readonly #replacements = new Map<SnapshotId, Set<SnapshotId>>()
   /** Whether a prune has ever set out to remove something. */
   hasPruned = false
   readonly #salts = new Map<string, string>()
@@ -196,11 +199,16 @@ export class Oracle {
   ): Promise<void> {
     const name = `snapshot ${claim.id.slice(0, 8)}`
     const successor = () => [...snapshots.values()].find((one) => lineOf(one) === claim.line)
+    const isWanted = claim.state === 'kept' || claim.state === 'replaced'
+    const successors = isWanted ? this.#successors(claim) : new Set()
     const snapshot =
-      snapshots.get(claim.id) ?? (claim.state === 'replaced' ? successor() : undefined)
+      snapshots.get(claim.id) ??
+      (claim.state === 'replaced' ? successor() : undefined) ??
+      [...snapshots.values()].find(({ id }) => successors.has(id))
     if (snapshot === undefined) {
-      const isGone = claim.state === 'kept' || claim.state === 'replaced'
-      if (isGone) this.violated('acknowledged', `${name} is not listed`)
+      // Who forgets the last of a chain means them all.
+      const isUnwanted = [...this.#unwanted].some((id) => successors.has(id))
+      if (isWanted && !isUnwanted) this.violated('acknowledged', `${name} is not listed`)
       return
     }
     if (claim.state === 'forgotten') this.violated('forgotten', `${name} is listed`)
@@ -208,10 +216,39 @@ export class Oracle {
     if (problem !== undefined) this.violated('acknowledged', `${name}: ${problem}`)
   }
 
+  /**
+   * All that tombstones lead to. Of what was written in the place of another: it may look interrupted
+   * to who does the same, and be forgotten in favour of theirs. Nobody may do so to a backup.
+   */
+  #successors({ id, line }: Claim): Set<SnapshotId> {
+    const found = new Set<SnapshotId>()
+    if (id === line) return found
+    const waiting = [id]
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      for (const replacement of this.#replacements.get(next) ?? []) {
+        if (!found.has(replacement)) waiting.push(replacement)
+        found.add(replacement)
+      }
+    }
+    return found
+  }
+
+  async #noteReplacements(repository: Repository): Promise<void> {
+    for (const { tombstone } of await repository.tombstones()) {
+      for (const { snapshot, replacement } of tombstone.forgotten) {
+        if (replacement.length === 0) continue
+        const id = snapshotIdOf(snapshot)
+        const known = this.#replacements.get(id) ?? new Set()
+        this.#replacements.set(id, known.add(snapshotIdOf(replacement)))
+      }
+    }
+  }
+
   async #look(look: (seen: Seen) => Promise<void>): Promise<void> {
     let opened: OpenedIndex | undefined
     try {
       const repository = await this.repository()
+      await this.#noteReplacements(repository)
       const snapshots = new Map<SnapshotId, Snapshot>()
       for (const snapshot of await repository.snapshots({
         onDamage: (file) => this.#damaged(file),
