@@ -64,10 +64,10 @@ export async function resolveInterrupted(
   requireForgetting(repository)
   await tidyTombstones(repository, options)
   const view = await lookForInterrupted(repository, options)
-  for (const { session, snapshots } of view.interrupted) {
-    if (snapshots.length === 0) await removeSession(repository, session)
-  }
-  return view
+  const over = view.interrupted.filter(({ snapshots }) => snapshots.length === 0)
+  for (const { session } of over) await removeSession(repository, session)
+  // What they wrote is settled by that.
+  return over.length === 0 ? view : await lookForInterrupted(repository, options)
 }
 
 async function removeSession(repository: Repository, { files }: SeenSession): Promise<void> {

@@ -1,8 +1,8 @@
 /** `tag`: the same snapshots with other tags. */
 
 import type { Repository } from '../repository/repository.ts'
-import type { Snapshot } from '../repository/snapshots.ts'
-import { finishedHistory, resolveInterrupted } from './interrupted-runs.ts'
+import { chooseSettled, type SnapshotChoosing } from './choose-settled.ts'
+import { resolveInterrupted } from './interrupted-runs.ts'
 import { originalOf } from './original.ts'
 import { type Replaced, replaceSnapshots } from './replace-snapshots.ts'
 import { asWriter } from './writer-run.ts'
@@ -25,21 +25,23 @@ function isSame(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((tag, i) => tag === b[i])
 }
 
-export interface TagOptions {
-  readonly choose: (snapshots: readonly Snapshot[]) => readonly Snapshot[]
+export interface TagOptions extends SnapshotChoosing {
   readonly change: TagChange
   readonly signal?: AbortSignal
 }
 
-/** Returns what was written in place of which. Needs an admin key: the old ones are forgotten. */
+/**
+ * Returns what was written in place of which. Needs an admin key: the old ones are forgotten. Throws
+ * CAIRN_CONFLICT if one that was named is not confirmed, or forgotten meanwhile.
+ */
 export async function changeTags(
   repository: Repository,
-  { choose, change, signal }: TagOptions,
+  { change, signal, ...choosing }: TagOptions,
 ): Promise<readonly Replaced[]> {
   const operation = signal === undefined ? {} : { signal }
   return await asWriter(repository, signal, async (state) => {
     const view = await resolveInterrupted(repository, operation)
-    const replacements = choose(finishedHistory(view).snapshots).flatMap((old) => {
+    const replacements = chooseSettled(repository, view, choosing).flatMap((old) => {
       const { content, envelope } = old
       if (content === undefined) return []
       const tags = changedTags(content.tags, change)

@@ -35,6 +35,7 @@ export async function runTag(
   const nowNs = repository.clock.wallNs()
   const changed = await changeTags(repository, {
     choose: (snapshots) => chooseSnapshots(snapshots, request, nowNs),
+    isNamed: request.references.length > 0,
     change: request.change,
     signal: request.signal,
   })
@@ -112,6 +113,7 @@ export async function runRewrite(
   const cache = await access.cache()
   const { changed, replaced } = await rewriteSnapshots(repository, {
     choose: (snapshots) => chooseSnapshots(snapshots, { references: operands, filter }, nowNs),
+    isNamed: operands.length > 0,
     ...(matchers.length === 0
       ? {}
       : { excludes: (path: ByteString) => matchers.some((matcher) => matcher.matches(path)) }),

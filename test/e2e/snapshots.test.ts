@@ -156,6 +156,19 @@ test('a snapshot whose run never confirmed it is shown as such, and check confir
   expect((await box.snapshots())[1]).not.toHaveProperty('unconfirmed')
 })
 
+test('an unconfirmed snapshot is not re-tagged: a filter leaves it out, and its name is refused', async () => {
+  const box = await unconfirmed()
+  const lost = (await box.snapshots())[1]
+  const refused = await box.run(['tag', '--add', 'new', lost.short_id])
+  expect(refused.code).toBe(11)
+  expect(refused.stderr).toMatch(/not confirmed .* 'cairn check'/)
+  const { stdout, stderr } = await box.succeed(['tag', '--add', 'new'])
+  expect(stdout).toBe('modified tags on 1 snapshots\n')
+  expect(stderr).toContain(`snapshot ${lost.short_id} is not confirmed`)
+  await box.succeed(['check'])
+  await box.succeed(['tag', '--add', 'new', lost.short_id])
+})
+
 test('the next backup of its author resolves an unconfirmed snapshot', async () => {
   const box = await unconfirmed()
   await box.succeed(['backup', 'source'])

@@ -423,8 +423,9 @@ export const MUTANTS = [
       },
       {
         file: 'src/engine/interrupted-runs.ts',
-        find: '    if (snapshots.length === 0) await removeSession(repository, session)\n  }\n  return view\n',
+        find: '  return over.length === 0 ? view : await lookForInterrupted(repository, options)\n',
         replace:
+          '  for (const { session, snapshots } of view.interrupted) {\n' +
           '    const items = snapshots.map((snapshot) => ({ snapshot }))\n' +
           '    await forgetSnapshots(repository, items, options)\n' +
           '    await removeSession(repository, session)\n' +
@@ -436,6 +437,18 @@ export const MUTANTS = [
         file: 'src/engine/replace-snapshots.ts',
         find: 'standing.push(falling.has(one.id) ? ',
         replace: 'standing.push(falling.size < 0 ? ',
+      },
+    ],
+  },
+  {
+    name: 'unconfirmed-replaced',
+    why: '`tag` and `rewrite` write another in the place of what no run has confirmed',
+    tests: { file: 'test/engine/choose-settled.test.ts', name: 'leaves it out' },
+    edits: [
+      {
+        file: 'src/engine/choose-settled.ts',
+        find: '    if (view.isSettled(one)) return true\n',
+        replace: '    if (view.isSettled(one) || one.body.length > 0) return true\n',
       },
     ],
   },

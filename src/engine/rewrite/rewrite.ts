@@ -7,10 +7,11 @@ import type { ByteString } from '../../base/bytes.ts'
 import { CairnError } from '../../base/errors.ts'
 import { shortId } from '../../base/ids.ts'
 import type { SnapshotContent } from '../../format/snapshot.ts'
-import type { History, Repository } from '../../repository/repository.ts'
+import type { Repository } from '../../repository/repository.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { nanosecondsOf, timeOf } from '../../repository/time.ts'
-import { finishedHistory, type ReplacingView, resolveInterrupted } from '../interrupted-runs.ts'
+import { chooseSettled, type SnapshotChoosing } from '../choose-settled.ts'
+import { lookForInterrupted, type ReplacingView, resolveInterrupted } from '../interrupted-runs.ts'
 import { originalOf } from '../original.ts'
 import { type Replaced, type Replacement, replaceSnapshots } from '../replace-snapshots.ts'
 import { TreeStore } from '../tree-store.ts'
@@ -21,8 +22,7 @@ import { isSameRoot, type RewrittenTree, rewriteTree } from './rewrite-tree.ts'
 const PASSES_MAX = 4
 const ADDED_TAG = 'rewrite'
 
-export interface RewriteOptions {
-  readonly choose: (snapshots: readonly Snapshot[]) => readonly Snapshot[]
+export interface RewriteOptions extends SnapshotChoosing {
   /** Absent if no file goes. */
   readonly excludes?: (path: ByteString) => boolean
   readonly newHostname?: string
@@ -45,7 +45,10 @@ export interface RewriteReport {
   readonly replaced: readonly Replaced[]
 }
 
-/** All or nothing. Throws CAIRN_CORRUPT if a tree cannot be read, CAIRN_CONFLICT beside a prune. */
+/**
+ * All or nothing. Throws CAIRN_CORRUPT if a tree cannot be read, CAIRN_CONFLICT beside a prune, or if
+ * one that was named is not confirmed.
+ */
 export async function rewriteSnapshots(
   repository: Repository,
   options: RewriteOptions,
@@ -53,9 +56,9 @@ export async function rewriteSnapshots(
   const { signal, dryRun } = options
   const operation = signal === undefined ? {} : { signal }
   if (dryRun) {
-    const history = await repository.history(operation)
-    const changed = (await plan(repository, history, options)).replacements.map(({ old }) => old)
-    return { changed, replaced: [] }
+    const view = await lookForInterrupted(repository, operation)
+    const { replacements } = await plan(repository, view, options)
+    return { changed: replacements.map(({ old }) => old), replaced: [] }
   }
   return await asWriter(repository, signal, async (state) => {
     for (let passes = 1; passes <= PASSES_MAX; passes++) {
@@ -76,7 +79,7 @@ async function pass(
   options: RewriteOptions,
   state: WriterState,
 ): Promise<Replaced[] | undefined> {
-  const { replacements, relied } = await plan(repository, finishedHistory(view), options)
+  const { replacements, relied } = await plan(repository, view, options)
   if (replacements.length === 0) return []
   return await replaceSnapshots(repository, view, replacements, state, {
     keepOld: !options.forget,
@@ -86,13 +89,13 @@ async function pass(
 }
 
 /** Writes the trees, durably unless it is a dry run, and says what the snapshots will be. */
-async function plan(repository: Repository, history: History, options: RewriteOptions) {
+async function plan(repository: Repository, view: ReplacingView, options: RewriteOptions) {
   const { signal, dryRun, cacheDirectory } = options
   const doomed = await doomedPacks(repository, signal)
   const store = await TreeStore.open({ repository, doomed, cacheDirectory, dryRun, signal })
   try {
     const replacements: Replacement[] = []
-    for (const old of options.choose(history.snapshots)) {
+    for (const old of chooseSettled(repository, view, options)) {
       options.onSnapshot?.(old)
       const replacement = await rewritten(store, old, options)
       if (replacement !== undefined) replacements.push(replacement)
