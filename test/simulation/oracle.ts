@@ -24,6 +24,7 @@ import { CairnError, errorChain } from '../../src/base/errors.ts'
 import { type SnapshotId, snapshotIdOf } from '../../src/base/ids.ts'
 import type { Environment } from '../../src/engine/environment.ts'
 import { checkRepository } from '../../src/engine/check/check.ts'
+import type { CheckReport } from '../../src/engine/check/check-options.ts'
 import { originalOf } from '../../src/engine/original.ts'
 import type { BlobType } from '../../src/format/constants.ts'
 import { decodeBeat, decodeMark, MARK_PHASE } from '../../src/format/session.ts'
@@ -68,6 +69,8 @@ export class Oracle {
   readonly #replaced = new Set<SnapshotId>()
   /** What any tombstone has ever named in the place of which. */
   readonly #replacements = new Map<SnapshotId, Set<SnapshotId>>()
+  /** What lacked something at the last look, and is unconfirmed: a prune took its data. */
+  readonly hopeless = new Set<SnapshotId>()
   /** Whether a prune has ever set out to remove something. */
   hasPruned = false
   readonly #salts = new Map<string, string>()
@@ -178,6 +181,7 @@ export class Oracle {
   async judge(check: 'without check' | 'with check'): Promise<void> {
     for (const path of this.#place.misnamed()) this.violated('immutable', path)
     const broken = new Set<string>()
+    this.hopeless.clear()
     await this.#look(async ({ snapshots, blobs, unconfirmed }) => {
       for (const claim of this.claims.values()) await this.#verifyClaim(claim, snapshots, blobs)
       for (const snapshot of snapshots.values()) {
@@ -186,7 +190,8 @@ export class Oracle {
         if (problem === undefined) continue
         broken.add(snapshot.id)
         const isUnconfirmed = unconfirmed.has(toHex(snapshot.envelope.sessionId))
-        if (!isUnconfirmed) this.violated('in doubt', `${snapshot.id.slice(0, 8)}: ${problem}`)
+        if (isUnconfirmed) this.hopeless.add(snapshot.id)
+        else this.violated('in doubt', `${snapshot.id.slice(0, 8)}: ${problem}`)
       }
     })
     if (check === 'with check') await this.#judgeCheck(broken)
@@ -244,7 +249,7 @@ export class Oracle {
     }
   }
 
-  async #look(look: (seen: Seen) => Promise<void>): Promise<void> {
+  async #look(look: (seen: Seen) => Promise<void>, readOrphans = true): Promise<void> {
     let opened: OpenedIndex | undefined
     try {
       const repository = await this.repository()
@@ -257,7 +262,7 @@ export class Oracle {
       }
       const beats = await repository.loadObjects('sessions')
       const unconfirmed = new Set(beats.map(({ body }) => toHex(decodeBeat(body).sessionId)))
-      const options = { cacheDirectory: undefined, bulk: true, readOrphans: true }
+      const options = { cacheDirectory: undefined, bulk: true, readOrphans }
       opened = await openIndex(repository, options)
       const blobs = new NotingReader(repository, opened.index)
       await look({ snapshots, blobs, unconfirmed })
@@ -308,6 +313,20 @@ export class Oracle {
     return undefined
   }
 
+  /**
+   * Whether something is needed of packs that no index file names, and a check says so. A power cut may
+   * take an index file that its run had not made durable, and another had relied on.
+   */
+  async #lacksIndex({ summary }: CheckReport): Promise<boolean> {
+    let isLacking = false
+    await this.#look(async ({ snapshots, blobs }) => {
+      for (const snapshot of snapshots.values()) {
+        isLacking ||= (await problemOf(snapshot, blobs)) !== undefined
+      }
+    }, false)
+    return isLacking && summary.suggest_repair_index
+  }
+
   async #judgeCheck(broken: ReadonlySet<string>): Promise<void> {
     // The judge changes nothing: not even a check of its own confirms a snapshot.
     const backend = new ReadOnlyView(this.#place)
@@ -319,7 +338,8 @@ export class Oracle {
         readData: { kind: 'all' },
       })
       const errors = report.findings.filter((one) => one.severity === 'error' && !isLateInit(one))
-      if (broken.size === 0 && errors.length > 0) {
+      const isWrong = errors.length > 0 && broken.size === 0 && !(await this.#lacksIndex(report))
+      if (isWrong) {
         this.violated('verdict', `a false alarm: ${errors[0]?.message}`)
       }
       if (broken.size > 0 && errors.length === 0) this.violated('verdict', 'damage is not found')

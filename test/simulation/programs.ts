@@ -173,6 +173,19 @@ export async function runForget(
   )
 }
 
+/** Forgets what somebody has named who read what a check says of it. */
+export async function runForgetNamed(
+  { backend, environment }: Program,
+  ids: ReadonlySet<SnapshotId>,
+): Promise<void> {
+  const repository = await openSimRepository(backend, environment)
+  const named = (await repository.snapshots()).filter(({ id }) => ids.has(id))
+  await forgetSnapshots(
+    repository,
+    named.map((snapshot) => ({ snapshot })),
+  )
+}
+
 /** `isFinal`: leaves nothing that is not needed. */
 export async function runPrune(
   { backend, environment, random }: Program,

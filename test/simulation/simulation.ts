@@ -486,12 +486,26 @@ class Simulation {
       await this.#lastly(machine, 'prune', at)
       // What was not removed at once is after the grace period.
       await this.#kernel.pass(2 * this.#profile.skewMsMax + 26 * HOUR_MS)
-      if (at === 0) await this.#oracle.judge('without check')
+      if (at === 0) {
+        await this.#oracle.judge('without check')
+        await this.#forgetHopeless(machine)
+      }
       if ((await this.#oracle.leftOver()) === undefined) break
     }
     const leftOver = await this.#oracle.leftOver()
     if (leftOver !== undefined) this.#oracle.violated('left over', leftOver)
     await this.#oracle.judge('with check')
+  }
+
+  /** Nobody but a person gives up what a run that died had written too late for a prune to see. */
+  async #forgetHopeless(machine: SimMachine): Promise<void> {
+    const ids = new Set(this.#oracle.hopeless)
+    if (ids.size === 0) return
+    const run = (program: Program) => programs.runForgetNamed(program, ids)
+    const random = this.#random('last', 'forget', machine.name)
+    const launch = { machine, operation: 'forget', random, stepId: LAST, run }
+    const { kind } = await this.#inTime(this.#launch(launch))
+    if (kind !== 'done') this.#oracle.violated('liveness', 'what is hopeless is not forgotten')
   }
 
   async #lastly(machine: SimMachine, operation: Operation, at = 0): Promise<void> {
