@@ -6,7 +6,7 @@
 
 import { toHex } from '../base/bytes.ts'
 import type { History, Repository } from '../repository/repository.ts'
-import type { SeenSession } from '../repository/sessions.ts'
+import { hasLanded, type SeenSession } from '../repository/sessions.ts'
 import type { Snapshot } from '../repository/snapshots.ts'
 import {
   type ForgetItem,
@@ -21,6 +21,8 @@ interface InterruptedRun {
   readonly session: SeenSession
   /** What is listed of it and no tombstone names as replacement; nobody may have been told of it. */
   readonly snapshots: readonly Snapshot[]
+  /** Whether nothing of it is left to be done, and nothing of it can come any more. */
+  readonly isOver: boolean
 }
 
 export interface ReplacingView extends WriterView {
@@ -51,7 +53,9 @@ export async function lookForInterrupted(
     const written = history.snapshots.filter((one) => toHex(one.envelope.sessionId) === sessionId)
     // What a backup has left is for the next backup, or a check, to look at.
     if (written.some(({ content }) => content?.original === undefined)) return []
-    return [{ session, snapshots: written.filter(({ id }) => !named.has(id)) }]
+    const snapshots = written.filter(({ id }) => !named.has(id))
+    const isOver = snapshots.length === 0 && (written.length > 0 || hasLanded(session, repository))
+    return [{ session, snapshots, isOver }]
   })
   return { ...view, interrupted }
 }
@@ -64,7 +68,7 @@ export async function resolveInterrupted(
   requireForgetting(repository)
   await tidyTombstones(repository, options)
   const view = await lookForInterrupted(repository, options)
-  const over = view.interrupted.filter(({ snapshots }) => snapshots.length === 0)
+  const over = view.interrupted.filter(({ isOver }) => isOver)
   for (const { session } of over) await removeSession(repository, session)
   // What they wrote is settled by that.
   return over.length === 0 ? view : await lookForInterrupted(repository, options)

@@ -12,6 +12,8 @@ export const BEAT_PERIOD_MS = 10 * 60 * 1000
 /** A beat has been missed. */
 const RENEWED_AFTER_NS = 2n * BigInt(BEAT_PERIOD_MS) * 1_000_000n
 const ALIVE_NS = 3n * 3600n * 1_000_000_000n
+/** What a run sends last may come this long after its last beat: a beat is renewed before a snapshot. */
+const LANDED_NS = 3600n * 1_000_000_000n
 
 /** A session of this process: writes beats until it is ended. */
 export class Session {
@@ -89,6 +91,14 @@ function isAlive(beat: SessionBeat, repository: Repository): boolean {
     process.bootId !== '' && beat.bootId === process.bootId && beat.hostname === process.hostname
   if (isHere) return process.isAlive(beat.pid)
   return clock.wallNs() - nanosecondsOf(beat.time) < ALIVE_NS
+}
+
+/**
+ * Whether nothing can come any more of a session that is dead. The storage may still be taking in what
+ * a process had sent before it was killed, and a snapshot without a session would count as confirmed.
+ */
+export function hasLanded({ beat }: Pick<SeenSession, 'beat'>, { clock }: Repository): boolean {
+  return clock.wallNs() - nanosecondsOf(beat.time) > LANDED_NS
 }
 
 /** Every session in the repository but this opening's own. */

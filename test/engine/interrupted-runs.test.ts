@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { toHex } from '../../src/base/bytes.ts'
 import { planPolicy } from '../../src/engine/forget/forget.ts'
-import { lookForInterrupted } from '../../src/engine/interrupted-runs.ts'
+import { lookForInterrupted, resolveInterrupted } from '../../src/engine/interrupted-runs.ts'
 import { originalOf } from '../../src/engine/original.ts'
 import { repairSnapshots } from '../../src/engine/repair/repair-snapshots.ts'
 import { rewriteSnapshots } from '../../src/engine/rewrite/rewrite.ts'
@@ -30,6 +30,7 @@ import { addSession, check, errorsOf } from './check/check-support.ts'
 import { newTarget, runCopy } from './copy/copy-harness.ts'
 import {
   copyOf,
+  laterProcess,
   names,
   newProcess,
   openAgain,
@@ -319,6 +320,22 @@ test('a policy does not count what is taken back while it looks', async () => {
   )
   expect(isDone()).toBe(true)
   await requireRestorable(disk, taken, join(root, 'one'))
+})
+
+test.each([
+  ['tag', (backend: Backend) => tag('new')(backend)],
+  ['backup', async (backend: Backend) => await take(backend, join(root, 'one'))],
+])('%s leaves the session of a run that has just died, and later not', async (_, run) => {
+  const disk = copyOf(base)
+  const killed = await opened(disk)
+  await addSession(killed, { sessionId: killed.sessionId, isAlive: true })
+  const left = names(disk, 'sessions')
+  await run(disk)
+  // Its snapshot may be on the way, and would be taken for a confirmed one.
+  expect(names(disk, 'sessions')).toEqual(left)
+  const late = laterProcess()
+  await resolveInterrupted(await openAgain(disk, late))
+  expect(names(disk, 'sessions')).toEqual([])
 })
 
 /** What somebody does who forgets the newest, which another run has just written. */

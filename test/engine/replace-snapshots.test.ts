@@ -24,16 +24,20 @@ import {
   testEnvironment,
   textOf,
 } from './check/check-support.ts'
+import { laterClock } from './prune/prune-harness.ts'
 
 const MODES = ['before', 'after', 'torn'] as const
 const ALL = (snapshots: readonly Snapshot[]) => snapshots
 const ADD = { add: ['new'], remove: [] }
 
-/** Opens with keys that are derived already; as a process for which every other one is dead, or not. */
+/** Opens with keys that are derived already; as a process for which every other one died long ago, or not. */
 function opened(from: Repository, backend: Backend, isLater = false): Repository {
   const { clock, random, process } = testEnvironment()
   const parts = { backend, clock, random, process }
-  if (isLater) parts.process = { ...process, isAlive: () => false }
+  if (isLater) {
+    parts.process = { ...process, isAlive: () => false }
+    parts.clock = laterClock(clock)
+  }
   return new Repository(parts, from.unlocked)
 }
 

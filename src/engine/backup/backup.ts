@@ -5,7 +5,7 @@
  * may have done meanwhile.
  */
 
-import { byteStringOf, type ByteString, toHex } from '../../base/bytes.ts'
+import { type ByteString, byteStringOf, equalBytes, toHex } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
@@ -13,6 +13,7 @@ import type { Repository } from '../../repository/repository.ts'
 import { discardIndexMirror, isIndexDamage } from '../../repository/open-index.ts'
 import {
   BEAT_PERIOD_MS,
+  hasLanded,
   listSessions,
   listSettling,
   type SeenSession,
@@ -295,15 +296,15 @@ class BackupRun {
   }
 
   /**
-   * What runs of this author left that were killed: sessions without a snapshot are removed, a
-   * snapshot that was not confirmed is resolved (FORMAT.md 18).
+   * What runs of this author left that were killed: sessions without a snapshot are removed after a
+   * while, a snapshot that was not confirmed is resolved (FORMAT.md 18).
    */
   async #resolveDeadSessions(repository: Repository): Promise<void> {
     const { signal } = this.#options
     const self = toHex(repository.keyring.authorId)
     const isLeft = ({ author, isAlive }: SeenSession) => author === self && !isAlive
     if (!(await listSessions(repository, signal)).some(isLeft)) return
-    // Sessions first: of one that is dead by then, no snapshot can come later.
+    // Sessions first: of one that is dead by then, and whose calls have landed, no snapshot can come.
     const { sessions, isSettled } = await listSettling(repository, signal)
     const history = await repository.history({ signal })
     const tombstones = (await repository.tombstones({ signal })).map(({ tombstone }) => tombstone)
@@ -311,11 +312,10 @@ class BackupRun {
     const kept = [...history.snapshots, ...history.replaced].filter((one) => !replaced.has(one))
     let isUnconfirmed = false
     for (const { beat, files } of sessions.filter(isLeft)) {
-      const id = toHex(beat.sessionId)
-      const own = kept.filter(({ envelope }) => toHex(envelope.sessionId) === id)
+      const own = kept.filter(({ envelope }) => equalBytes(envelope.sessionId, beat.sessionId))
       // A partial snapshot is left as it is: the next complete one of its series replaces it.
       if (own.some(({ envelope }) => !envelope.partial)) isUnconfirmed = true
-      if (own.length > 0) continue
+      if (own.length > 0 || !hasLanded({ beat }, repository)) continue
       for (const name of files) await repository.backend.remove({ kind: 'sessions', name })
     }
     if (isUnconfirmed && repository.keyring.role !== 'writer') await this.#confirm(repository)

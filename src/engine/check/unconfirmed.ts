@@ -45,7 +45,7 @@ async function resolveSession(
     findings.note(
       object,
       `a run of ${who} ended before it was done`,
-      'the next backup of its author removes it',
+      'the next backup of its author removes it, once that is an hour ago',
     )
     return
   }

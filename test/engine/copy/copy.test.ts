@@ -9,7 +9,16 @@ import { backUp, create } from '../../support/backup-harness.ts'
 import { FaultyBackend } from '../../support/faulty-backend.ts'
 import { isPowerCut, PowerCutBackend } from '../../support/power-cut-backend.ts'
 import { check, errorsOf, READ_ALL } from '../check/check-support.ts'
-import { copyOf, forget, names, noise, openAgain, plant, runPrune } from '../prune/prune-harness.ts'
+import {
+  copyOf,
+  forget,
+  laterProcess,
+  names,
+  noise,
+  openAgain,
+  plant,
+  runPrune,
+} from '../prune/prune-harness.ts'
 import { everything, newTarget, runCopy } from './copy-harness.ts'
 
 const MODES = ['before', 'after', 'torn'] as const
@@ -118,7 +127,7 @@ describe.each(['other', 'alike'] as const)('into a repository with %s ids', (kin
           return false
         },
       )
-      await runCopy(source, target)
+      await runCopy(source, target, { environment: laterProcess() })
       expect(await everything(target), `cut at ${cutAt}`).toEqual(expected)
       expect(names(target, 'sessions')).toEqual([])
       await runPrune(target)

@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { FileName } from '../../../src/base/ids.ts'
+import type { Clock } from '../../../src/base/seams.ts'
 import type { Environment } from '../../../src/engine/environment.ts'
 import { prune } from '../../../src/engine/prune/prune.ts'
 import type {
@@ -43,6 +44,17 @@ export function newProcess(alive: Set<number> = new Set()): Environment & { pid:
   const clock = { ...environment.clock, sleep: () => Promise.resolve() }
   Object.setPrototypeOf(clock, environment.clock)
   return { ...environment, clock, process, pid }
+}
+
+/** Hours after what the tests do otherwise: nothing comes any more of what has died. */
+export function laterClock(clock: Clock): Clock {
+  const later = { ...clock, wallNs: () => clock.wallNs() + 2n * 3600n * 1_000_000_000n }
+  return Object.setPrototypeOf(later, clock) as Clock
+}
+
+export function laterProcess(): ReturnType<typeof newProcess> {
+  const environment = newProcess()
+  return { ...environment, clock: laterClock(environment.clock) }
 }
 
 const unlocked = new Map<string, Repository['unlocked']>()
