@@ -56,6 +56,8 @@ async function simulate(copy, profiles) {
   const found = await run(process.execPath, [program, ...options], copy)
   const [, seed, violation] = /^VIOLATION: .* -- (.*)\n\s*(.*)/m.exec(found.stdout) ?? []
   if (seed !== undefined) return `${seed}: ${violation}`
+  const [, steered, broken] = /^VIOLATION of a steered run: (.*)\n\s*(.*)/m.exec(found.stdout) ?? []
+  if (steered !== undefined) return `a steered run of seed ${JSON.parse(steered).seed}: ${broken}`
   // A program that breaks down altogether is found out as well.
   return found.status === 0 ? undefined : `it breaks down: ${found.stderr.slice(0, 200)}`
 }
