@@ -318,13 +318,14 @@ export class Oracle {
    * take an index file that its run had not made durable, and another had relied on.
    */
   async #lacksIndex({ summary }: CheckReport): Promise<boolean> {
+    if (!this.#place.traits.losesUnflushed || !summary.suggest_repair_index) return false
     let isLacking = false
     await this.#look(async ({ snapshots, blobs }) => {
       for (const snapshot of snapshots.values()) {
         isLacking ||= (await problemOf(snapshot, blobs)) !== undefined
       }
     }, false)
-    return isLacking && summary.suggest_repair_index
+    return isLacking
   }
 
   async #judgeCheck(broken: ReadonlySet<string>): Promise<void> {
