@@ -1,6 +1,8 @@
 /** `mount`: the repository as a file system, until it is unmounted or the command is stopped. */
 
+import { byteStringOf } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
+import type { BrowseChild, BrowseDirectory } from '../engine/browse/browse-node.ts'
 import { type Mounted, mountFuse } from '../fuse/mount.ts'
 import { isWithin, prepareMountpoint } from '../fuse/mountpoint.ts'
 import { MOUNT_SUBTYPE, MOUNT_TYPE } from './mount/mount-type.ts'
@@ -59,6 +61,23 @@ async function refuseInsideSource(
   }
 }
 
+/**
+ * Goes to what the newest snapshot is about, while the kernel is asked to mount: who looks around looks
+ * there first. Whatever fails fails again for who asks for it.
+ */
+async function lookAhead({ catalog, root }: Browsing): Promise<void> {
+  const newest = (await catalog.snapshots()).at(-1)
+  const path = newest?.paths[0]
+  if (newest === undefined || path === undefined) return
+  const names = ['ids', newest.id.slice(0, 8), ...path.split('/').filter((name) => name !== '')]
+  let directory: BrowseDirectory | undefined = root
+  for (const name of names) {
+    const child: BrowseChild | undefined = await directory?.find(byteStringOf(name))
+    directory = child?.open?.()
+  }
+  await directory?.page(0)
+}
+
 interface Served {
   readonly browsing: Browsing
   readonly mountpoint: string
@@ -69,6 +88,7 @@ async function serve(access: Access, request: MountRequest, served: Served): Pro
   const { seams, signal } = access
   const { allowOther, defaultPermissions } = request
   const files = mountedFiles(request, browsing)
+  const isWarm = lookAhead(browsing).catch(() => {})
   const log = new ErrorLog(seams.clock, (message) => access.warn(message))
   const mounted = await mountFuse({
     mountpoint,
@@ -77,6 +97,7 @@ async function serve(access: Access, request: MountRequest, served: Served): Pro
     allowOther,
     defaultPermissions,
   })
+  await isWarm
   const server = new FuseServer(mounted.device, files, {
     onReady: () => {
       mounted.raiseReadAhead()
