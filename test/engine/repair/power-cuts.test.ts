@@ -17,6 +17,7 @@ import { check, errorsOf, textOf } from '../check/check-support.ts'
 import {
   copyOf,
   indexProblems,
+  laterProcess,
   names,
   newProcess,
   openAgain,
@@ -42,21 +43,22 @@ beforeAll(async () => {
   await base.flush()
 })
 
-async function contextOf(backend: Backend) {
-  const environment = newProcess()
+async function contextOf(backend: Backend, environment = newProcess()) {
   const repository = await openAgain(backend, environment)
   return { environment, repository, dryRun: false, onNotice: () => {}, operation: {} }
 }
 
+type Process = ReturnType<typeof newProcess>
+
 /**
- * Cuts `run` at every call, begins again each time with `run`, and then looks with `verify`. Fails
+ * Cuts `run` at every call, begins again each time with `run`, hours later, and then looks with `verify`. Fails
  * unless there were at least `callsMin` calls to cut at.
  */
 async function cutEverywhere(
   disk: MemoryBackend,
   mode: (typeof MODES)[number],
   steps: {
-    readonly run: (backend: Backend) => Promise<unknown>
+    readonly run: (backend: Backend, environment: Process) => Promise<unknown>
     readonly verify: (disk: MemoryBackend) => Promise<void>
     readonly callsMin: number
   },
@@ -65,10 +67,10 @@ async function cutEverywhere(
     const copy = copyOf(disk)
     await copy.flush()
     const cut = new PowerCutBackend(copy, { cutAt, mode, seed: cutAt })
-    await steps.run(cut).catch((error: unknown) => {
+    await steps.run(cut, newProcess()).catch((error: unknown) => {
       if (!isPowerCut(error)) throw error
     })
-    await steps.run(copy)
+    await steps.run(copy, laterProcess())
     await steps.verify(copy)
     if (cut.isCut) continue
     expect(cutAt).toBeGreaterThanOrEqual(steps.callsMin)
@@ -86,8 +88,8 @@ describe.each(MODES)('power cut, %s the call', (mode) => {
   test('repair index', async () => {
     const disk = copyOf(base)
     disk.files.delete(`index/${names(disk, 'index')[0]}`)
-    const run = async (backend: Backend) =>
-      await repairIndex({ ...(await contextOf(backend)), readAllPacks: true })
+    const run = async (backend: Backend, environment: Process) =>
+      await repairIndex({ ...(await contextOf(backend, environment)), readAllPacks: true })
     const verify = async (copy: MemoryBackend) => {
       await requireRestorable(copy, taken, root)
       expect(await indexProblems(copy)).toEqual([])
@@ -98,10 +100,10 @@ describe.each(MODES)('power cut, %s the call', (mode) => {
 
   test('repair packs', async () => {
     const packs = names(base, 'packs')
-    const run = async (backend: Backend) => {
+    const run = async (backend: Backend, environment: Process) => {
       const there = new Set<FileName>((await backend.list('packs')).map(({ name }) => name))
       const left = packs.filter((name) => there.has(name))
-      const context = await contextOf(backend)
+      const context = await contextOf(backend, environment)
       if (left.length > 0) await repairPacks({ ...context, packs: left, level: 3, verify: true })
     }
     const verify = async (copy: MemoryBackend) => {
@@ -121,8 +123,8 @@ describe.each(MODES)('power cut, %s the call', (mode) => {
     )
     disk.files.delete(`packs/${largest}`)
     await repairIndex({ ...(await contextOf(disk)), readAllPacks: false })
-    const mend = async (backend: Backend) => {
-      const context = await contextOf(backend)
+    const mend = async (backend: Backend, environment: Process) => {
+      const context = await contextOf(backend, environment)
       const options = { choose: <T>(all: T) => all, forget: true, level: 3, onLost: () => {} }
       return await repairSnapshots({ ...context, ...options })
     }
@@ -137,8 +139,8 @@ describe.each(MODES)('power cut, %s the call', (mode) => {
   })
 
   test('rewrite --forget', async () => {
-    const run = async (backend: Backend) =>
-      await rewriteSnapshots(await openAgain(backend, newProcess()), {
+    const run = async (backend: Backend, environment: Process) =>
+      await rewriteSnapshots(await openAgain(backend, environment), {
         choose: (snapshots) => snapshots,
         excludes: (path) => path.endsWith('file-2'),
         newHostname: 'renamed',
@@ -170,8 +172,8 @@ describe.each(MODES)('power cut, %s the call', (mode) => {
     const repository = await openAgain(disk)
     const newest = (await repository.snapshots()).at(-1)
     disk.files.delete(`snapshots/${newest?.name}`)
-    const run = async (backend: Backend) =>
-      await recover(await openAgain(backend, newProcess()), { program: 'test' })
+    const run = async (backend: Backend, environment: Process) =>
+      await recover(await openAgain(backend, environment), { program: 'test' })
     const verify = async (copy: MemoryBackend) => {
       const again = await openAgain(copy)
       const [kept, recovered, ...others] = await again.snapshots()
@@ -181,7 +183,7 @@ describe.each(MODES)('power cut, %s the call', (mode) => {
       const found = [...(await contentsOf(again, recovered)).values()]
       for (const content of taken[1]?.contents.values() ?? []) expect(found).toContain(content)
       // What a dead session has left unconfirmed is for the next backup to look at.
-      await take(copy, join(root, 'two'), newProcess())
+      await take(copy, join(root, 'two'), laterProcess())
       await runPrune(copy)
       await requireHealthy(copy)
     }
