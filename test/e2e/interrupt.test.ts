@@ -34,12 +34,15 @@ async function startedBackup(): Promise<{ box: Box; running: Started }> {
   const box = await newRepository()
   fill(box)
   const running = box.start(BACKUP)
-  const packs = () => box.repositoryFiles('packs').filter((path) => /[0-9a-f]{64}$/.test(path))
-  while (packs().length < 3) {
+  while (filesOf(box, 'packs').length < 3) {
     await sleep(20)
     expect(running.child.exitCode).toBeNull()
   }
   return { box, running }
+}
+
+function filesOf(box: Box, kind: string): string[] {
+  return box.repositoryFiles(kind).filter((path) => /[0-9a-f]{64}$/.test(path))
 }
 
 async function expectWorking(box: Box): Promise<void> {
@@ -78,7 +81,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     expect(stderr).toMatch(/interrupted\n$/)
     expect(stdout).not.toContain('saved')
     // It has said goodbye: nothing to wait for before a prune.
-    expect(box.repositoryFiles('sessions').filter((path) => /[0-9a-f]{64}$/.test(path))).toEqual([])
+    expect(filesOf(box, 'sessions')).toEqual([])
     await expectWorking(box)
   },
 )
@@ -89,6 +92,8 @@ test('a second SIGINT ends it at once', async () => {
   await sleep(5)
   running.child.kill('SIGINT')
   expect((await running.finished).code).toBe(130)
+  // Not even to say goodbye was there time, as there is after one signal.
+  expect(filesOf(box, 'sessions')).toHaveLength(1)
   await expectWorking(box)
 })
 

@@ -122,14 +122,11 @@ test('E14: several names of one symlink or FIFO are one again; unchanged ones re
   await new Promise((resolve) => setTimeout(resolve, 1_100))
   const flags = ['--exclude', join(box.source, 'left-out')]
   const source = await roundTrip(box, flags)
-  // The target changed a directory above the source.
-  await box.succeed(['backup', '-q', ...flags, box.source])
-  const again = await box.succeed(['backup', '--json', '-q', ...flags, box.source])
-  const summary = JSON.parse(again.stdout) as Record<string, number>
-  expect(summary).toMatchObject({ dirs_new: 0 })
-  // Who else works in the temporary folder changes that one, and no more.
-  expect(summary['dirs_changed']).toBeLessThanOrEqual(1)
-  expect(summary['tree_blobs']).toBeLessThanOrEqual(1)
+  // Without the directories above the source: others work there.
+  const relative = ['backup', '-q', '--exclude', 'left-out', 'source']
+  await box.succeed(relative)
+  const again = await box.succeed([...relative, '--json'])
+  expect(JSON.parse(again.stdout)).toMatchObject({ dirs_changed: 0, dirs_new: 0, tree_blobs: 0 })
   for (const name of ['link', 'pipe']) {
     const [first, second] = ['a', 'b'].map((directory) =>
       fs.lstatSync(join(source, directory, name)),
