@@ -76,7 +76,7 @@ export interface Head {
 export async function readHead(repository: Repository, signal?: AbortSignal): Promise<Head> {
   const missing: string[] = []
   const options = {
-    ...(signal === undefined ? {} : { signal }),
+    signal,
     onDamage: ({ kind, name, error }: { kind: string; name: string; error: unknown }) => {
       missing.push(`${kind}/${shortId(name)} is damaged: ${errorChain(error)}`)
     },

@@ -31,7 +31,7 @@ export interface ReplacingView extends WriterView {
 }
 
 interface LookOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What is there, for whoever may only write. */

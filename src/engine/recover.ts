@@ -39,7 +39,7 @@ const DIRECTORY_MODE = 0o755
 export interface RecoverOptions {
   readonly program: string
   readonly onFound?: (count: number) => void
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface RecoverReport {
@@ -152,7 +152,7 @@ async function knownRoots(
 ): Promise<IdTable> {
   const known = new IdTable()
   for (const { content } of snapshots) if (content !== undefined) known.add(content.root.id)
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const whole = await wholeTombstones(repository, tombstones, operation)
   for (const forgotten of forgottenSnapshots(whole).values()) {
     try {
@@ -236,7 +236,7 @@ async function publish(
   state: WriterState,
   { program, signal }: RecoverOptions,
 ): Promise<RecoverReport> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const content = contentOf(repository, found.root, program)
   await state.renewSession()
   state.hasUnconfirmed = true

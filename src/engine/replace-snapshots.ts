@@ -32,7 +32,7 @@ export interface ReplaceOptions {
   readonly keepOld: boolean
   /** Packs with new tree nodes, or with old ones that the old snapshots do not need. */
   readonly relied: Iterable<FileName>
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -47,7 +47,7 @@ export async function replaceSnapshots(
   options: ReplaceOptions,
 ): Promise<Replaced[] | undefined> {
   const { signal, keepOld } = options
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   await state.renewSession()
   state.hasUnconfirmed = replacements.length > 0
   const items = replacements.map((one) => ({ ...one, partial: one.old.envelope.partial }))
@@ -104,7 +104,7 @@ export async function putInPlace(
   const left = supersededItems(view, written).filter(({ snapshot }) => !ids.has(snapshot.id))
   const items = [...old, ...left]
   if (items.length === 0) return written
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   await forgetSnapshots(repository, items, operation)
   const falling = await withoutSuccessor(
     repository,
@@ -126,7 +126,7 @@ async function withoutSuccessor(
   ids: ReadonlySet<SnapshotId>,
   signal: AbortSignal | undefined,
 ): Promise<Set<SnapshotId>> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const seen = await repository.seenTombstones(operation)
   const forgotten = new ForgottenIds(seen.map((one) => one.forgotten))
   // Bodies are read for this alone, and hardly ever.
@@ -162,7 +162,7 @@ async function saveAgain(
   state: WriterState,
   signal: AbortSignal | undefined,
 ): Promise<Snapshot> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const { time, partial } = envelope
   const seen = seenStateOf(await lookAround(repository, signal))
   await state.renewSession()

@@ -27,7 +27,7 @@ function isSame(a: readonly string[], b: readonly string[]): boolean {
 
 export interface TagOptions extends SnapshotChoosing {
   readonly change: TagChange
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -38,7 +38,7 @@ export async function changeTags(
   repository: Repository,
   { change, signal, ...choosing }: TagOptions,
 ): Promise<readonly Replaced[]> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   return await asWriter(repository, signal, async (state) => {
     const view = await resolveInterrupted(repository, operation)
     const replacements = chooseSettled(repository, view, choosing).flatMap((old) => {

@@ -48,7 +48,7 @@ export class TreeStore {
     this.#claims = new Claims([])
     this.#store = new PackStore({
       repository,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
       dryRun,
       onSaved: ({ handle, name }) => handles.setName(handle, name),
       onIndexed: async (packs) => await opened.add(packs),
@@ -72,7 +72,7 @@ export class TreeStore {
 
   static async open(options: TreeStoreOptions): Promise<TreeStore> {
     const { repository, cacheDirectory, signal, doomed, dryRun } = options
-    const operation = signal === undefined ? {} : { signal }
+    const operation = { signal }
     const opened = await openIndex(repository, {
       cacheDirectory,
       bulk: false,

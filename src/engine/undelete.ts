@@ -34,7 +34,7 @@ export interface Undeletable {
 export async function undeletable(
   repository: Repository,
   history: History,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Undeletable[]> {
   const found: Undeletable[] = []
   const tombstones = await wholeTombstones(repository, history.tombstones, options)
@@ -79,7 +79,7 @@ function forgottenTimes(tombstones: readonly LoadedTombstone[]): Map<string, big
 
 export interface UndeleteOptions {
   readonly choose: (candidates: readonly Undeletable[]) => readonly FilelessSnapshot[]
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface Undeleted {
@@ -95,7 +95,7 @@ export async function undelete(
   repository: Repository,
   { choose, signal }: UndeleteOptions,
 ): Promise<readonly Undeleted[]> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   return await asWriter(repository, signal, async (state) => {
     const view = await resolveInterrupted(repository, operation)
     const chosen = choose(await undeletable(repository, finishedHistory(view), operation))
@@ -127,7 +127,7 @@ async function writeAgain(
   state: WriterState,
   signal: AbortSignal | undefined,
 ): Promise<Undeleted[]> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const items = chosen.flatMap((forgotten) => {
     const { content, envelope } = forgotten
     if (content === undefined) return []

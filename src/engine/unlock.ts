@@ -11,7 +11,7 @@ import { listSessions, type SeenSession } from '../repository/sessions.ts'
 export interface UnlockOptions {
   /** Also sessions that may still be running. */
   readonly removeAll: boolean
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface UnlockReport {
@@ -26,7 +26,7 @@ export async function unlockSessions(
   repository: Repository,
   { removeAll, signal }: UnlockOptions,
 ): Promise<UnlockReport> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   // Sessions first: of one that is dead by then, no snapshot can come later.
   const sessions = await listSessions(repository, signal)
   const snapshots = sessions.length === 0 ? [] : await repository.snapshots(operation)

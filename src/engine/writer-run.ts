@@ -39,7 +39,7 @@ async function missingPacks(
   const unlisted = relied.filter((name) => !listed.has(name))
   if (backend.listsConsistently) return new Set(unlisted)
   const missing = new Set<FileName>()
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   for (let at = 0; at < unlisted.length; at += LOOKUPS_AT_ONCE) {
     const batch = unlisted.slice(at, at + LOOKUPS_AT_ONCE)
     const look = async (name: FileName) => {
@@ -83,7 +83,7 @@ export async function lookAround(
   signal: AbortSignal | undefined,
 ): Promise<WriterView> {
   const settling = await listSettling(repository, signal)
-  return { ...settling, history: await repository.history(signal === undefined ? {} : { signal }) }
+  return { ...settling, history: await repository.history({ signal }) }
 }
 
 /** The same as a snapshot that is written now tells it. */

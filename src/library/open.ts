@@ -41,7 +41,7 @@ export interface OpenOptions {
   /** Is told what is worth knowing and no failure. */
   readonly onWarning?: (message: string) => void
   /** Ends the opening, not what comes after. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface CreateOptions extends OpenOptions {

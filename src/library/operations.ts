@@ -3,7 +3,7 @@
 /** For every operation. */
 export interface OperationOptions {
   /** Ends the operation, which then rejects with CAIRN_ABORTED. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Narrows what `latest` and times mean. All of it must hold. */

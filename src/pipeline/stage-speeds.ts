@@ -20,7 +20,7 @@ export interface StageSpeedOptions {
   /** How long each stage is measured at least. */
   readonly stageMs: number
   readonly level: number
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 const INPUT_BYTES = 16 << 20

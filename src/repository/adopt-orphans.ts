@@ -42,7 +42,7 @@ export async function adoptOrphans(
 /** The same for who has no store yet: an index file names them when this has returned. */
 export async function indexOrphans(
   opened: OpenedIndex,
-  options: AdoptOptions & { readonly signal?: AbortSignal },
+  options: AdoptOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   const store = new PackStore(options)
   await adoptOrphans(opened, store, options)

@@ -116,7 +116,7 @@ export class BlobReader {
     const sealed = await this.#repository.backend.load(
       { kind: 'packs', name: pack.name },
       { offset: segment.offset, byteCount },
-      signal === undefined ? {} : { signal },
+      { signal },
     )
     if (sealed === undefined) throw new CairnError('CAIRN_CORRUPT', 'the pack is missing')
     const key = this.#packKey(packNumber, pack.preamble)

@@ -138,13 +138,13 @@ function isCovered({ config, box }: Revision, state: KeyState): boolean {
 class KeyChanger {
   readonly #repository: Repository
   readonly #change: Change
-  readonly #operation: { readonly signal?: AbortSignal }
+  readonly #operation: { readonly signal?: AbortSignal | undefined }
   readonly #written: FileName[] = []
 
   constructor(repository: Repository, change: Change, signal: AbortSignal | undefined) {
     this.#repository = repository
     this.#change = change
-    this.#operation = signal === undefined ? {} : { signal }
+    this.#operation = { signal }
   }
 
   async run(): Promise<void> {

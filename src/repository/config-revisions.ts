@@ -29,7 +29,7 @@ export interface Named<T> {
 }
 
 export interface ReadOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Told about what is damaged or suspicious but stops nothing. */
   readonly onWarning?: (message: string) => void
 }
@@ -58,7 +58,7 @@ export async function loadAll<T>(
   decode: (bytes: Uint8Array) => T,
   options: ReadOptions,
 ): Promise<Named<T>[]> {
-  const operation = options.signal === undefined ? {} : { signal: options.signal }
+  const operation = { signal: options.signal }
   const files = await backend.list(kind, operation)
   const loaded: Named<T>[] = []
   let failure: unknown

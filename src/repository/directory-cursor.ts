@@ -10,7 +10,7 @@ import { decodeInner, decodeLeaf, type NodeRoot, type TreeEntry } from '../forma
 import type { BlobReader } from './blob-reader.ts'
 
 export interface CursorOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Told of every node that is read. */
   onNode?(id: Uint8Array, byteCount: number): void
 }

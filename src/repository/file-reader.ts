@@ -30,7 +30,7 @@ export async function* readReferences(
 ): AsyncGenerator<Uint8Array> {
   if (content !== undefined) yield content
   if (contentList === undefined) return
-  yield* readChunkList(blobs, contentList, signal === undefined ? {} : { signal })
+  yield* readChunkList(blobs, contentList, { signal })
 }
 
 /**

@@ -56,7 +56,7 @@ async function replacedIds(
   { signal }: LoadOptions,
 ): Promise<ReadonlySet<SnapshotId>> {
   if (!snapshots.some(({ envelope }) => envelope.partial)) return new Set()
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   // What is damaged has been told.
   const tombstones = await repository.tombstones({ ...operation, onDamage: () => {} })
   return replacedSnapshots(
@@ -71,7 +71,7 @@ async function tombstonesSince(
   { signal }: LoadOptions,
 ): Promise<SeenTombstone[]> {
   const known = new Set(tombstones.map(({ name }) => name))
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const listed = await repository.backend.list('retired', operation)
   if (listed.every(({ name }) => known.has(name))) return []
   const now = await repository.seenTombstones({ ...operation, onDamage: () => {} })

@@ -59,14 +59,14 @@ export interface CreateOptions {
   readonly dataPackBytes?: number
   readonly aead?: number
   readonly scryptCost?: ScryptCost
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 const SIGNS_OF_LIFE: readonly FileKind[] = ['config', 'packs', 'index', 'snapshots', 'retired']
 
 /** Refuses a place that holds anything of a repository: `init` never makes a second master key. */
 async function requireUnused(backend: Backend, signal: AbortSignal | undefined): Promise<void> {
-  const options = signal === undefined ? {} : { signal }
+  const options = { signal }
   for (const kind of SIGNS_OF_LIFE) {
     const files = await listIfThere(backend, kind, options)
     if (files.length === 0) continue
@@ -126,7 +126,7 @@ export async function createRepository(
 ): Promise<Uint8Array> {
   const { backend, clock, random } = parts
   const { signal } = options
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   requireUsable(options.chunker ?? CHUNKER_DEFAULT)
   await requireUnused(backend, signal)
   await backend.create(operation)

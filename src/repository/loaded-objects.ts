@@ -16,7 +16,7 @@ export interface DamagedFile {
 }
 
 export interface LoadOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   readonly onDamage?: (file: DamagedFile) => void
   /** Told what is listed, also a second time, and yet not given: it has not been removed. */
   readonly onWithheld?: (file: Pick<DamagedFile, 'kind' | 'name'>) => void

@@ -15,7 +15,7 @@ export async function listMarks(
   repository: Repository,
   signal?: AbortSignal,
 ): Promise<StoredMark[]> {
-  const objects = await repository.loadObjects('marks', signal === undefined ? {} : { signal })
+  const objects = await repository.loadObjects('marks', { signal })
   return objects.map(({ name, body }) => ({ name, mark: decodeMark(body) }))
 }
 
@@ -38,7 +38,7 @@ export async function saveMark(
     sessionId: repository.sessionId,
   }
   const { name } = await repository.saveObject('marks', encodeMark(mark), signal)
-  await repository.backend.flush(signal === undefined ? {} : { signal })
+  await repository.backend.flush({ signal })
   return { name, mark }
 }
 

@@ -29,7 +29,7 @@ export interface OpenIndexOptions {
   readonly readOrphans?: boolean
   /** What `prepareIndex` has made: it is used if it still serves, and closed if not. */
   readonly prepared?: PreparedIndex | undefined
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A view of the index that was taken before the keys were there. */
@@ -130,7 +130,7 @@ export async function openIndex(
   options: OpenIndexOptions,
 ): Promise<OpenedIndex> {
   const { signal, cacheDirectory, bulk } = options
-  const files = await repository.backend.list('index', signal === undefined ? {} : { signal })
+  const files = await repository.backend.list('index', { signal })
   const names = files.map(({ name }) => name)
   const byteCount = files.reduce((sum, file) => sum + file.byteCount, 0)
   const wantsMemory = cacheDirectory === undefined || (bulk && byteCount <= BULK_INDEX_BYTES_MAX)

@@ -22,7 +22,7 @@ export interface OpenOptions {
   readonly secret: Secret
   /** The beginning of a slot's name: that slot is tried first. */
   readonly keyHint?: string
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Told about what is damaged or suspicious but does not stop the opening. */
   readonly onWarning?: (message: string) => void
   /** Called whenever keys are being derived, which leaves this thread free. Must not throw. */

@@ -21,7 +21,7 @@ const SAVES_AT_ONCE = 2
 
 export interface PackStoreOptions {
   readonly repository: Repository
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Called once the pack's bytes are with the storage and its buffer is free again. */
   readonly onSaved?: (pack: SavedPack) => void
   /**
@@ -83,7 +83,7 @@ export class PackStore {
     const { repository, signal, onSaved, dryRun } = this.#options
     if (dryRun !== true) {
       const bytes = new Uint8Array(pack.buffer, 0, pack.byteCount)
-      const operation = signal === undefined ? {} : { signal }
+      const operation = { signal }
       await repository.backend.save({ kind: 'packs', name: indexed.name }, bytes, operation)
     }
     onSaved?.({ handle: pack.handle, name: indexed.name, buffer: pack.buffer, worker })
@@ -126,7 +126,7 @@ export class PackStore {
     if (packs.length === 0) return
     const { repository, signal, onIndexed, dryRun } = this.#options
     if (dryRun === true) return
-    const operation = signal === undefined ? {} : { signal }
+    const operation = { signal }
     await repository.backend.flush(operation)
     const body = encodeIndexFile({ superseded: [], packs })
     await repository.saveObject('index', body, signal)

@@ -173,7 +173,7 @@ export class Repository {
       throw new CairnError('CAIRN_FAILED', 'what was sealed does not open to what was given')
     }
     const name = nameOf(bytes)
-    await this.backend.save({ kind: folder, name }, bytes, signal === undefined ? {} : { signal })
+    await this.backend.save({ kind: folder, name }, bytes, { signal })
     return { name, logicalId: this.#seal.logicalId(kind, body), byteCount: bytes.length }
   }
 
@@ -183,7 +183,7 @@ export class Repository {
     name: FileName,
     signal?: AbortSignal,
   ): Promise<LoadedObject | undefined> {
-    const operation = signal === undefined ? {} : { signal }
+    const operation = { signal }
     const bytes = await this.backend.load({ kind: folder, name }, undefined, operation)
     if (bytes === undefined) return undefined
     if (nameOf(bytes) !== name) {
@@ -203,7 +203,7 @@ export class Repository {
 
   /** In order of names. */
   async #list(folder: ObjectFolder, { signal }: LoadOptions): Promise<FileInfo[]> {
-    const files = await this.backend.list(folder, signal === undefined ? {} : { signal })
+    const files = await this.backend.list(folder, { signal })
     return files.sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
@@ -294,7 +294,7 @@ export class Repository {
 
   /** Every valid mark and sweep intent. */
   async marks(signal?: AbortSignal): Promise<Mark[]> {
-    const objects = await this.loadObjects('marks', signal === undefined ? {} : { signal })
+    const objects = await this.loadObjects('marks', { signal })
     return objects.map(({ body }) => decodeMark(body))
   }
 
@@ -314,7 +314,7 @@ export class Repository {
 
   /** The listing of `packs`: name to length. */
   async listPacks(signal?: AbortSignal): Promise<Map<FileName, number>> {
-    const files = await this.backend.list('packs', signal === undefined ? {} : { signal })
+    const files = await this.backend.list('packs', { signal })
     return new Map(files.map(({ name, byteCount }: FileInfo) => [name, byteCount]))
   }
 

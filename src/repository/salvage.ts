@@ -29,7 +29,7 @@ export type Salvaged =
   | { readonly kind: 'nothing'; readonly problem: string }
 
 interface Operation {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export async function salvagePack(

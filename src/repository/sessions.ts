@@ -45,7 +45,7 @@ export class Session {
       role: this.#role,
     })
     const { name } = await this.#repository.saveObject('sessions', body, signal)
-    const operation = signal === undefined ? {} : { signal }
+    const operation = { signal }
     await backend.flush(operation)
     const before = this.#last
     this.#last = name
@@ -106,7 +106,7 @@ export async function listSessions(
   repository: Repository,
   signal?: AbortSignal,
 ): Promise<SeenSession[]> {
-  const objects = await repository.loadObjects('sessions', signal === undefined ? {} : { signal })
+  const objects = await repository.loadObjects('sessions', { signal })
   const bySession = new Map<string, { beat: SessionBeat; files: FileName[]; author: string }>()
   for (const { body, name, author } of objects) {
     const beat = decodeBeat(body)
@@ -152,7 +152,7 @@ export async function listSettling(
   repository: Repository,
   signal?: AbortSignal,
 ): Promise<Settling> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const files = await repository.backend.list('snapshots', operation)
   const sessions = await listSessions(repository, signal)
   const before = new Set(files.map(({ name }) => name))

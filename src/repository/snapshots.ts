@@ -205,13 +205,13 @@ export async function saveSnapshot(
   time: Time,
   content: SnapshotContent,
   seen: SeenState,
-  options: { readonly partial?: boolean; readonly signal?: AbortSignal } = {},
+  options: { readonly partial?: boolean; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Snapshot & { readonly byteCount: number }> {
   const partial = options.partial ?? false
   const envelope = envelopeOf(repository, { time, content, partial }, seen)
   const body = encodeEnvelope(envelope)
   // What is named may be of a run that died before it had made it durable.
-  await repository.backend.flush(options.signal === undefined ? {} : { signal: options.signal })
+  await repository.backend.flush({ signal: options.signal })
   const saved = await repository.saveObject('snapshots', body, options.signal)
   if ((await repository.loadObject('snapshots', saved.name, options.signal)) === undefined) {
     throw new CairnError(
@@ -240,7 +240,7 @@ export async function saveSnapshots(
   repository: Repository,
   items: readonly NewSnapshot[],
   seen: SeenState,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Snapshot[]> {
   const saved: Snapshot[] = []
   for (const { time, content, partial } of items) {

@@ -26,6 +26,6 @@ export async function listIfThere(
 
 /** Whether a repository has been created there. */
 export async function hasRepository(backend: Backend, signal?: AbortSignal): Promise<boolean> {
-  const options = signal === undefined ? {} : { signal }
+  const options = { signal }
   return (await listIfThere(backend, 'config', options)).length > 0
 }

@@ -103,16 +103,12 @@ async function saveTombstones(
 ): Promise<void> {
   const time = timeOf(repository.clock.wallNs())
   // What is named may be of a run that died before it had made it durable.
-  await repository.backend.flush(operation(signal))
+  await repository.backend.flush({ signal })
   for (const forgotten of inParts(items)) {
     const body = encodeTombstone({ forgotten, time, ...names })
     await repository.saveObject('retired', body, signal)
   }
-  await repository.backend.flush(operation(signal))
-}
-
-function operation(signal: AbortSignal | undefined) {
-  return signal === undefined ? {} : { signal }
+  await repository.backend.flush({ signal })
 }
 
 /** Throws CAIRN_WRONG_SECRET or CAIRN_FORMAT_TOO_NEW if this key or program may not forget. */
@@ -125,7 +121,7 @@ export function requireForgetting(repository: Repository): void {
 export async function forgetSnapshots(
   repository: Repository,
   items: readonly ForgetItem[],
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   requireForgetting(repository)
   if (items.length === 0) return
@@ -153,12 +149,12 @@ export async function saveAcceptance(
   const forgotten = lost.snapshots.map((snapshot): Forgotten => {
     return { snapshot, replacement: none, body: none, author: none, aead: 0 }
   })
-  const known = (await repository.seenTombstones(operation(signal))).map(({ id }) => id)
-  await repository.backend.flush(operation(signal))
+  const known = (await repository.seenTombstones({ signal })).map(({ id }) => id)
+  await repository.backend.flush({ signal })
   const time = timeOf(repository.clock.wallNs())
   const body = encodeTombstone({ forgotten, time, known, merged: lost.tombstones })
   await repository.saveObject('retired', body, signal)
-  await repository.backend.flush(operation(signal))
+  await repository.backend.flush({ signal })
 }
 
 /**
@@ -168,14 +164,14 @@ export async function saveAcceptance(
 async function removeSnapshotFiles(
   repository: Repository,
   names: readonly FileName[],
-  { signal }: { readonly signal?: AbortSignal } = {},
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   if (names.length === 0) return
-  await repository.backend.flush(operation(signal))
+  await repository.backend.flush({ signal })
   for (const name of names) {
-    await repository.backend.remove({ kind: 'snapshots', name }, operation(signal))
+    await repository.backend.remove({ kind: 'snapshots', name }, { signal })
   }
-  await repository.backend.flush(operation(signal))
+  await repository.backend.flush({ signal })
 }
 
 /**
@@ -184,7 +180,7 @@ async function removeSnapshotFiles(
  */
 export async function tidyTombstones(
   repository: Repository,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   requireForgetting(repository)
   const { isSettled } = await listSettling(repository, options.signal)
@@ -200,7 +196,7 @@ async function replacedFiles(
   repository: Repository,
   history: History,
   isSettled: IsSettled,
-  options: { readonly signal?: AbortSignal },
+  options: { readonly signal?: AbortSignal | undefined },
 ): Promise<FileName[]> {
   if (history.replaced.length === 0) return []
   const tombstones = (await repository.tombstones(options)).map(({ tombstone }) => tombstone)
@@ -210,7 +206,7 @@ async function replacedFiles(
 async function mergeTombstones(
   repository: Repository,
   tombstones: readonly SeenTombstone[],
-  options: { readonly signal?: AbortSignal },
+  options: { readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   const { signal } = options
   const isSmall = ({ byteCount }: SeenTombstone) => byteCount < MERGED_BYTES_MAX
@@ -232,7 +228,7 @@ async function mergeTombstones(
   const names = { known: [...known.values()], merged: [...merged.values()] }
   await saveTombstones(repository, items, names, signal)
   for (const { name } of small) {
-    await repository.backend.remove({ kind: 'retired', name }, operation(signal))
+    await repository.backend.remove({ kind: 'retired', name }, { signal })
   }
-  await repository.backend.flush(operation(signal))
+  await repository.backend.flush({ signal })
 }

@@ -21,7 +21,7 @@ export interface RefusedEntry {
 }
 
 export interface ReadOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   readonly onRefused?: (entry: RefusedEntry) => void
   /**
    * Told of a node that is damaged or missing; its siblings are still read. Without it the error
@@ -108,7 +108,7 @@ export async function findEntry(
 ): Promise<TreeEntry | undefined> {
   let directory = root
   let found: TreeEntry | undefined
-  const options = signal === undefined ? {} : { signal }
+  const options = { signal }
   for (const [depth, name] of components.entries()) {
     found = undefined
     for await (const entries of readDirectory(blobs, directory, options)) {

@@ -48,7 +48,7 @@ export interface SecretSources {
   readonly ask?: (message: string, signal?: AbortSignal) => Promise<string | undefined>
   /** Is told what is dangerous but no error. */
   readonly warn: (message: string) => void
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export const KEY_BYTES = 32

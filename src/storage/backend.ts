@@ -37,7 +37,7 @@ export interface ByteRange {
 }
 
 export interface OpOptions {
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A name found in a listing that is not one of cairn's: reported, never touched. */

@@ -173,10 +173,10 @@ export const MUTANTS = [
     edits: [
       {
         file: 'src/repository/repository.ts',
-        find: 'const files = await this.backend.list(folder, signal === undefined ? {} : { signal })',
+        find: 'const files = await this.backend.list(folder, { signal })',
         replace:
           'const files = await this.backend\n' +
-          '      .list(folder, signal === undefined ? {} : { signal })\n' +
+          '      .list(folder, { signal })\n' +
           '      .catch((): FileInfo[] => [])',
       },
     ],
@@ -655,11 +655,11 @@ export const MUTANTS = [
         find:
           '  await saveTombstones(repository, items, names, signal)\n' +
           '  for (const { name } of small) {\n' +
-          "    await repository.backend.remove({ kind: 'retired', name }, operation(signal))\n" +
+          "    await repository.backend.remove({ kind: 'retired', name }, { signal })\n" +
           '  }\n',
         replace:
           '  for (const { name } of small) {\n' +
-          "    await repository.backend.remove({ kind: 'retired', name }, operation(signal))\n" +
+          "    await repository.backend.remove({ kind: 'retired', name }, { signal })\n" +
           '  }\n' +
           '  await saveTombstones(repository, items, names, signal)\n',
       },

@@ -43,7 +43,7 @@ export interface BackupOptions {
   /** Opens again what was sealed, before it is stored. */
   readonly verify: boolean
   readonly program: string
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   readonly listener: BackupListener
 }
 

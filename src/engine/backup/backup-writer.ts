@@ -127,7 +127,7 @@ export class BackupWriter implements TreeServices {
 
   static async open(options: BackupWriterOptions): Promise<BackupWriter> {
     const { backup, repository, handles, doomed } = options
-    const signal = backup.signal === undefined ? {} : { signal: backup.signal }
+    const signal = { signal: backup.signal }
     const opened = await openIndex(repository, {
       cacheDirectory: backup.cacheDirectory,
       bulk: false,

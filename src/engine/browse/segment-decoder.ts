@@ -28,7 +28,7 @@ export interface SegmentDecoderOptions {
   readonly pool: WorkPool<'segment'>
   /** Opens those of trees in this thread: they are small, and somebody waits for each. */
   readonly inlinePool: WorkPool<'segment'>
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export class SegmentDecoder {
@@ -86,7 +86,7 @@ export class SegmentDecoder {
       offset: segment.offset,
       byteCount: SEGMENT_HEADER_BYTES + segmentBodyBytes(segment.storedBytes),
     }
-    const bytes = await repository.backend.load(name, range, signal === undefined ? {} : { signal })
+    const bytes = await repository.backend.load(name, range, { signal })
     if (bytes !== undefined) return Uint8Array.from(bytes)
     throw new CairnError('CAIRN_CORRUPT', `pack ${shortId(pack.name)} is missing`)
   }

@@ -44,6 +44,8 @@ export async function readTwice<T>(
   }
 }
 
-export function operation(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal }
+export function operation(signal: AbortSignal | undefined): {
+  readonly signal?: AbortSignal | undefined
+} {
+  return { signal }
 }

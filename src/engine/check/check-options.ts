@@ -24,7 +24,7 @@ export interface CheckOptions {
   readonly onFinding?: (finding: Finding) => void
   readonly onPhase?: (phase: CheckPhase) => void
   readonly onProgress?: (progress: CheckProgress) => void
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** `data` may begin while the others are under way. */

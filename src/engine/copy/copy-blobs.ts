@@ -114,7 +114,7 @@ export class BlobCopier {
       level,
       verify,
       ...(packBytes === undefined ? {} : { packBytes }),
-      ...(signal === undefined ? {} : { signal }),
+      signal,
       byteCount: items.reduce((sum, { claim }) => sum + claim.byteCount, 0),
       blobBytesMax: longestBlob(items),
       onIndexed: async (packs) => {

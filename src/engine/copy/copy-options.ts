@@ -25,7 +25,7 @@ export interface CopyOptions {
   /** Of the target's index. */
   readonly cacheDirectory: string | undefined
   readonly listener: CopyListener
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface CopiedSnapshot {

@@ -22,7 +22,7 @@ export interface TreeCopierParts {
   readonly newId: (id: Uint8Array) => Uint8Array | undefined
   /** Told of an entry that no directory may have. */
   readonly onRefused: (entry: RefusedEntry) => void
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** New roots by old ones. */
@@ -44,13 +44,13 @@ class RootMap {
 
 export class TreeCopier {
   readonly #parts: TreeCopierParts
-  readonly #operation: { readonly signal?: AbortSignal }
+  readonly #operation: { readonly signal?: AbortSignal | undefined }
   readonly #directories = new RootMap()
   readonly #lists = new RootMap()
 
   constructor(parts: TreeCopierParts) {
     this.#parts = parts
-    this.#operation = parts.signal === undefined ? {} : { signal: parts.signal }
+    this.#operation = { signal: parts.signal }
   }
 
   /** Returns the root there. Throws CAIRN_CORRUPT if anything below cannot be read or was not copied. */

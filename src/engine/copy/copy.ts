@@ -65,7 +65,7 @@ export async function copySnapshots(options: CopyOptions): Promise<CopyReport> {
 /** Undefined if a prune of either repository came in between: then nobody is told of anything. */
 async function pass(options: CopyOptions, state: WriterState): Promise<CopyReport | undefined> {
   const { source, target, signal, listener } = options
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   let damagedCount = 0
   const onDamage = (file: DamagedFile) => {
     damagedCount++
@@ -118,7 +118,7 @@ async function openTarget(
   { target, cacheDirectory, signal }: CopyOptions,
   doomed: ReadonlySet<FileName>,
 ): Promise<OpenedIndex> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const opened = await openIndex(target, {
     cacheDirectory,
     bulk: false,
@@ -137,7 +137,7 @@ async function publish(
   { snapshots, relied }: Planned,
   state: WriterState,
 ): Promise<CopiedSnapshot[] | undefined> {
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   if ((await lostPacks(target, relied, { signal })).length > 0) return undefined
   await state.renewSession()
   state.hasUnconfirmed = snapshots.length > 0

@@ -93,19 +93,19 @@ export interface LearnParts {
   readonly target: BlobReader
   /** Takes the pairs. */
   readonly map: BlobMap
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Learns new ids from snapshots and their copies. What cannot be read teaches nothing. */
 export class IdLearner {
   readonly #parts: LearnParts
-  readonly #operation: { readonly signal?: AbortSignal }
+  readonly #operation: { readonly signal?: AbortSignal | undefined }
   /** By height. */
   readonly #visited: IdTable[] = []
 
   constructor(parts: LearnParts) {
     this.#parts = parts
-    this.#operation = parts.signal === undefined ? {} : { signal: parts.signal }
+    this.#operation = { signal: parts.signal }
   }
 
   async learn(root: NodeRoot, copyRoot: NodeRoot, depth = 0): Promise<void> {
@@ -167,7 +167,7 @@ function isSameFile(a: TreeEntry, b: TreeEntry): boolean {
 async function* entriesOf(
   blobs: BlobReader,
   root: NodeRoot,
-  options: { readonly signal?: AbortSignal },
+  options: { readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<TreeEntry, void> {
   for await (const entries of readDirectory(blobs, root, options)) yield* entries
 }
@@ -180,7 +180,7 @@ interface Reference {
 async function* references(
   blobs: BlobReader,
   { content, contentList }: TreeEntry,
-  options: { readonly signal?: AbortSignal },
+  options: { readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<Reference, void> {
   if (content !== undefined) yield* referencesIn(content)
   if (contentList === undefined) return

@@ -47,7 +47,7 @@ export async function planCopies(
   { wanted, known, doomed }: PassInput,
 ): Promise<Planned> {
   const { source, target, signal } = options
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   const inventory = new PackInventory(source, operation)
   await inventory.loadIndex()
   await inventory.listPacks(new Set())
@@ -103,7 +103,7 @@ async function walk(
       yield: () => environment.yield(),
       consequence: 'it was not copied',
       onMissing: (_snapshot, message) => listener.onNotice?.(message),
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     })
     const bad = await firstBad(used, readable)
     if (bad === undefined) return { used, readable, failed }
@@ -159,7 +159,7 @@ async function withTrees(
       store,
       newId: (id) => copier.newId(id),
       onRefused: (entry) => refused.push(entry),
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     })
     const snapshots: PlannedSnapshot[] = []
     const allFailed = [...failed]

@@ -159,7 +159,7 @@ function grouped(candidates: readonly ForgetCandidate[], by: GroupBy) {
 export async function executeForget(
   repository: Repository,
   plan: ForgetPlan,
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   requireForgetting(repository)
   await forgetSnapshots(repository, plan.remove, options)

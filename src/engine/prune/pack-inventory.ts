@@ -43,9 +43,9 @@ export class PackInventory {
   #listed = new Map<FileName, number>()
   readonly #footers = new Map<FileName, IndexedPack | string>()
   readonly #repository: Repository
-  readonly #operation: { readonly signal?: AbortSignal }
+  readonly #operation: { readonly signal?: AbortSignal | undefined }
 
-  constructor(repository: Repository, operation: { readonly signal?: AbortSignal }) {
+  constructor(repository: Repository, operation: { readonly signal?: AbortSignal | undefined }) {
     this.#repository = repository
     this.#operation = operation
     this.#seed = Buffer.from(repository.random.bytes(4)).readUInt32LE(0)

@@ -37,7 +37,7 @@ export interface PruneOptions {
   readonly verify: boolean
   readonly packBytes?: number
   readonly listener: PruneListener
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export type PrunePhase = 'load' | 'snapshots' | 'plan' | 'repack' | 'remove'
@@ -109,5 +109,5 @@ export interface PruneReport {
 
 /** What the parts of one prune share. */
 export interface PruneContext extends PruneOptions {
-  readonly operation: { readonly signal?: AbortSignal }
+  readonly operation: { readonly signal?: AbortSignal | undefined }
 }

@@ -23,7 +23,7 @@ export async function prune(options: PruneOptions): Promise<PruneReport> {
   repository.requirePrunable()
   const context: PruneContext = {
     ...options,
-    operation: options.signal === undefined ? {} : { signal: options.signal },
+    operation: { signal: options.signal },
   }
   if (dryRun) return reportOf(await announce(context), undefined)
   for (let attempt = 1; ; attempt++) {

@@ -37,7 +37,7 @@ export interface RepackerOptions {
   readonly level: number | undefined
   readonly verify: boolean
   readonly packBytes?: number
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** What the work is about, to choose how to do it. */
   readonly byteCount: number
   readonly blobBytesMax: number
@@ -60,7 +60,7 @@ export class Repacker {
     const { environment, signal, onIndexed } = options
     const store = new PackStore({
       repository: options.target?.repository ?? options.repository,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
       onSaved: ({ buffer, worker }) => {
         const reply: RepackReply = { kind: 'buffer', buffer }
         if (worker !== undefined) pool.send(reply, worker, [buffer])
@@ -126,7 +126,7 @@ export class Repacker {
 
   async #load(name: FileName): Promise<Uint8Array<ArrayBuffer>> {
     const { repository, signal } = this.#options
-    const operation = signal === undefined ? {} : { signal }
+    const operation = { signal }
     const bytes = await repository.backend.load({ kind: 'packs', name }, undefined, operation)
     if (bytes === undefined) {
       throw new CairnError('CAIRN_CONFLICT', `pack ${name} vanished; run this again`)

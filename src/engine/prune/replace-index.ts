@@ -19,7 +19,7 @@ export interface ReplaceIndexInput {
   readonly discard?: ReadonlySet<FileName>
   /** Packs to be named beside those that remain. */
   readonly added?: readonly IndexedPack[]
-  readonly operation: { readonly signal?: AbortSignal }
+  readonly operation: { readonly signal?: AbortSignal | undefined }
 }
 
 export interface ReplacedIndex {

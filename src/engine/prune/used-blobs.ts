@@ -33,7 +33,7 @@ export interface UsedWalkParts {
   readonly index: BlobIndex
   readonly blobs: BlobReader
   readonly yield: () => Promise<void>
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** What follows when it cannot be told what a snapshot needs. */
   readonly consequence: string
   /** Something missing that only an unconfirmed snapshot needs. */

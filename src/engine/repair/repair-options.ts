@@ -13,8 +13,8 @@ export interface RepairContext {
   readonly dryRun: boolean
   /** What is found and done, in words. */
   readonly onNotice: (message: string) => void
-  readonly signal?: AbortSignal
-  readonly operation: { readonly signal?: AbortSignal }
+  readonly signal?: AbortSignal | undefined
+  readonly operation: { readonly signal?: AbortSignal | undefined }
 }
 
 /** Throws unless this key and this program may replace files, and nobody is writing now. */

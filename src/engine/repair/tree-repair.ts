@@ -20,7 +20,7 @@ export interface TreeRepairParts {
   readonly newList: () => ChunkListWriter
   /** Told of each path that has lost something. */
   readonly onLost: (path: string) => void
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 interface Repaired {
@@ -57,7 +57,7 @@ export class TreeRepair {
     let isDamaged = false
     const entries: { readonly old: TreeEntry; readonly mended: TreeEntry }[] = []
     const options = {
-      ...(signal === undefined ? {} : { signal }),
+      signal,
       onDamage: () => {
         isDamaged = true
       },
@@ -111,7 +111,7 @@ export class TreeRepair {
     const list = newList()
     const parts: Uint8Array[] = []
     let isWhole = true
-    const options = signal === undefined ? {} : { signal }
+    const options = { signal }
     for await (const references of readChunkList(blobs, root, options)) {
       const mended = withHoles(references, index)
       if (mended !== undefined) isWhole = false

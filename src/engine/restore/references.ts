@@ -61,7 +61,7 @@ export async function* referencesOf(
     return
   }
   const check = new SizeCheck(entry.size)
-  const options = signal === undefined ? {} : { signal }
+  const options = { signal }
   for await (const leaf of readChunkList(blobs, entry.contentList, options)) {
     check.add(leaf)
     yield leaf

@@ -45,7 +45,7 @@ export interface RestoreOptions {
   readonly mapOwner?: (owner: Owner) => Owner
   /** Which extended attributes are restored, by name. All, without it. */
   readonly xattrPatterns?: XattrPatterns
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   readonly listener: RestoreListener
 }
 

@@ -87,7 +87,7 @@ async function loadRange(
     const bytes = await repository.backend.load(
       { kind: 'packs', name },
       { offset: range.offset, byteCount },
-      signal === undefined ? {} : { signal },
+      { signal },
     )
     // A view of a larger buffer would take all of it along to the worker.
     const isWhole = bytes?.byteLength === bytes?.buffer.byteLength

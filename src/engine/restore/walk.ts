@@ -95,7 +95,7 @@ export class Walk {
       this.#context.reporter.failure(directory.path, error)
     }
     const leaves = readDirectory(blobs, root, {
-      ...(signal === undefined ? {} : { signal }),
+      signal,
       onRefused: ({ name, problem }) => {
         directory.isDamaged = true
         this.#refuse(join(directory.path, name), `its name is refused: ${problem}`)

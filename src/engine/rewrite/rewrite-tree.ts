@@ -9,7 +9,7 @@ import type { TreeStore } from '../tree-store.ts'
 export interface RewriteRules {
   readonly excludes: (path: ByteString) => boolean
   readonly onExcluded?: (path: ByteString) => void
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface RewrittenTree {
@@ -58,7 +58,7 @@ export async function rewriteTree(
 }
 
 function operation({ signal }: RewriteRules) {
-  return signal === undefined ? {} : { signal }
+  return { signal }
 }
 
 export function isSameRoot(a: NodeRoot, b: NodeRoot): boolean {

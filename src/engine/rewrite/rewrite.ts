@@ -35,7 +35,7 @@ export interface RewriteOptions extends SnapshotChoosing {
   readonly cacheDirectory: string | undefined
   readonly onSnapshot?: (snapshot: Snapshot) => void
   readonly onExcluded?: (path: ByteString) => void
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface RewriteReport {
@@ -54,7 +54,7 @@ export async function rewriteSnapshots(
   options: RewriteOptions,
 ): Promise<RewriteReport> {
   const { signal, dryRun } = options
-  const operation = signal === undefined ? {} : { signal }
+  const operation = { signal }
   if (dryRun) {
     const view = await lookForInterrupted(repository, operation)
     const { replacements } = await plan(repository, view, options)
@@ -84,7 +84,7 @@ async function pass(
   return await replaceSnapshots(repository, view, replacements, state, {
     keepOld: !options.forget,
     relied,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    signal: options.signal,
   })
 }
 
@@ -153,7 +153,7 @@ async function newTree(
   const tree = await rewriteTree(store, content.root, {
     excludes: excludes ?? (() => false),
     ...(onExcluded === undefined ? {} : { onExcluded }),
-    ...(signal === undefined ? {} : { signal }),
+    signal,
   })
   if (tree.entryCount > 0 || isSameRoot(tree.root, content.root)) return tree
   throw new CairnError(
