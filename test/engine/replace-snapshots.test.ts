@@ -9,22 +9,24 @@ import type { Snapshot } from '../../src/repository/snapshots.ts'
 import { timeOf } from '../../src/repository/time.ts'
 import { forgetSnapshots } from '../../src/repository/tombstones.ts'
 import type { Backend } from '../../src/storage/backend.ts'
-import type { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
+import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
 import { FaultyBackend, type Verb } from '../support/faulty-backend.ts'
 import { isPowerCut, PowerCutBackend } from '../support/power-cut-backend.ts'
+import { RepositoryBuilder } from '../support/repository-builder.ts'
 import {
   build,
   check,
   checkUnlocked,
   copyOf,
   errorsOf,
+  FILES,
   filesOf,
   openTest,
   snapshotAgain,
   testEnvironment,
   textOf,
 } from './check/check-support.ts'
-import { laterClock } from './prune/prune-harness.ts'
+import { laterClock, runPrune } from './prune/prune-harness.ts'
 
 const MODES = ['before', 'after', 'torn'] as const
 const ALL = (snapshots: readonly Snapshot[]) => snapshots
@@ -202,6 +204,30 @@ describe('undelete', () => {
     expect(String(error)).toMatch(/\d+ blobs are gone; nothing is changed/)
     expect(filesOf(backend, 'snapshots')).toEqual(before)
     expect(filesOf(backend, 'sessions')).toEqual([])
+  })
+
+  test('what a prune moves while it is looked up is not said to be gone', async () => {
+    const backend = new MemoryBackend()
+    const builder = await RepositoryBuilder.create({ backend })
+    builder.tree({ 'unused.bin': Buffer.alloc(100, 7) })
+    const { repository } = await builder.finish(builder.tree(FILES))
+    await snapshotAgain({ repository, backend })
+    const [first] = await repository.snapshots()
+    if (first === undefined) throw new Error('no snapshot')
+    await forgetSnapshots(repository, [{ snapshot: first }])
+    const before = filesOf(backend, 'packs')
+    // It takes the other for dead: their clocks differ by hours.
+    const pruner = opened(repository, backend, true)
+    const environment = { ...testEnvironment(), clock: pruner.clock, process: pruner.process }
+    const delay = async () => {
+      await runPrune(backend, {}, { environment, repository: pruner })
+    }
+    const moving = new FaultyBackend(backend, [{ verb: 'load', kind: 'packs', delay }])
+    await undelete(opened(repository, moving), CHOOSE_ALL)
+    for (const path of filesOf(backend, 'packs')) expect(before).not.toContain(path)
+    const after = await opened(repository, backend).snapshots()
+    expect(after.map(lineOf)).toContain(lineOf(first))
+    expect(textOf(await checkUnlocked(repository, backend))).toBe('')
   })
 
   test('a mark does not stop it, an intent that takes its data does', async () => {

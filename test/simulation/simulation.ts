@@ -72,7 +72,7 @@ class Simulation {
   #rates: FaultRates = {}
   #calls = 0
   /** Whether what somebody has last set out to bring back may rightly not be there. */
-  #mayBeGone = false
+  #mayLackData = false
 
   constructor(plan: Plan, { keepTrace = false }: RunOptions) {
     this.#plan = plan
@@ -340,7 +340,7 @@ class Simulation {
     const onChosen = (ids: readonly SnapshotId[]) => {
       // Of what nobody was told that it is safe some may have been lost with its writer.
       const isWhole = ids.every((id) => this.#oracle.claims.has(id))
-      this.#mayBeGone = !isWhole || this.#oracle.hasPruned || this.#place.traits.listingLagMs > 0
+      this.#mayLackData = !isWhole || this.#place.traits.listingLagMs > 0
     }
     const run = (program: Program) => programs.runUndelete(program, onChosen)
     const outcome = await this.#launch({ ...launch, run })
@@ -458,7 +458,7 @@ class Simulation {
         (operation === 'tag' && code === 'CAIRN_CONFLICT') ||
         // A prune has removed it, or is about to.
         (operation === 'undelete' &&
-          this.#mayBeGone &&
+          (this.#mayLackData || this.#oracle.hasPruned) &&
           (code === 'CAIRN_CONFLICT' || code === 'CAIRN_FAILED')) ||
         (operation === 'prune' &&
           code === 'CAIRN_CORRUPT' &&
