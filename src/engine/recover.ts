@@ -255,8 +255,7 @@ async function publish(
   const lost = await lostPacks(repository, walk.usedPacks, { signal, phase: 'sweep' })
   if (lost.length > 0) {
     // Nobody was told of it.
-    await repository.backend.remove({ kind: 'snapshots', name: snapshot.name }, operation)
-    await repository.backend.flush(operation)
+    await state.takeBack(snapshot)
     state.hasUnconfirmed = false
     throw new CairnError(
       'CAIRN_CONFLICT',

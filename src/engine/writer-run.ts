@@ -3,7 +3,8 @@
  * at what prunes are about to remove, after the snapshot is durable.
  */
 
-import type { FileName } from '../base/ids.ts'
+import { CairnError } from '../base/errors.ts'
+import { type FileName, shortId } from '../base/ids.ts'
 import { type Mark, MARK_PHASE } from '../format/session.ts'
 import type { History, Repository } from '../repository/repository.ts'
 import {
@@ -13,7 +14,8 @@ import {
   type SeenSession,
   Session,
 } from '../repository/sessions.ts'
-import type { SeenState } from '../repository/snapshots.ts'
+import type { SeenState, Snapshot } from '../repository/snapshots.ts'
+import { forgetSnapshots } from '../repository/tombstones.ts'
 
 /** The packs that a mark or an intent names. */
 export async function doomedPacks(
@@ -95,12 +97,38 @@ export function seenStateOf({ isSettled, history }: WriterView): SeenState {
   }
 }
 
+/**
+ * Takes back a snapshot of this run that nobody was told of, because a prune takes what it rests on.
+ * If somebody has ended the session, who took the run for dead, others may name the snapshot, and
+ * would miss a file that goes without a tombstone. Throws CAIRN_CONFLICT if these keys may write
+ * none: then the snapshot stays as it is, unconfirmed.
+ */
+export async function takeBack(
+  repository: Repository,
+  session: Session,
+  snapshot: Snapshot,
+): Promise<void> {
+  const { backend, keyring } = repository
+  if (!(await session.wasEnded())) {
+    await backend.remove({ kind: 'snapshots', name: snapshot.name })
+    await backend.flush()
+    if (!(await session.wasEnded())) return
+  }
+  if (keyring.role === 'admin') return await forgetSnapshots(repository, [{ snapshot }])
+  await session.beat()
+  throw new CairnError(
+    'CAIRN_CONFLICT',
+    `cannot take back snapshot ${shortId(snapshot.id)}, whose data a prune is removing: another client took this run for dead and has confirmed it; set the clocks of both, then run 'cairn check'`,
+  )
+}
+
 /** What a run has done that the next run has to resolve if this one ends here. */
 export interface WriterState {
   /** Snapshots are written that nobody may be told of yet. */
   hasUnconfirmed: boolean
   /** To be called before a snapshot is written: see `Session.renew`. */
   readonly renewSession: () => Promise<void>
+  readonly takeBack: (snapshot: Snapshot) => Promise<void>
 }
 
 /** Runs `work` as a session. Its snapshots count as confirmed when this has returned. */
@@ -112,7 +140,11 @@ export async function asWriter<T>(
   repository.requireWritable()
   const session = new Session(repository, 'writer')
   const renewSession = () => session.renew(signal)
-  const state: WriterState = { hasUnconfirmed: false, renewSession }
+  const state: WriterState = {
+    hasUnconfirmed: false,
+    renewSession,
+    takeBack: (snapshot) => takeBack(repository, session, snapshot),
+  }
   // A beat that fails is made up for by the next: a session is alive for many of them.
   const stopBeats = repository.clock.every(BEAT_PERIOD_MS, () => {
     session.beat(signal).catch(() => {})

@@ -23,6 +23,7 @@ export class Session {
   #beat = 0
   #beatNs = 0n
   #last: FileName | undefined
+  #wasEnded = false
 
   constructor(repository: Repository, role: keyof typeof SESSION_ROLE) {
     this.#repository = repository
@@ -51,7 +52,25 @@ export class Session {
     this.#last = name
     this.#beat++
     this.#beatNs = nowNs
-    if (before !== undefined) await backend.remove({ kind: 'sessions', name: before }, operation)
+    if (before === undefined) return
+    if (!(await this.#isStored(before))) this.#wasEnded = true
+    await backend.remove({ kind: 'sessions', name: before }, operation)
+  }
+
+  /**
+   * Whether somebody else has ended this session at some time, who took its run for dead. What the
+   * run had written by then counts as confirmed, and others may have named it.
+   */
+  async wasEnded(): Promise<boolean> {
+    const last = this.#last
+    if (last === undefined || (await this.#isStored(last))) return this.#wasEnded
+    // Or a beat has come in between.
+    return this.#last === last || (await this.wasEnded())
+  }
+
+  async #isStored(name: FileName): Promise<boolean> {
+    const range = { offset: 0, byteCount: 1 }
+    return (await this.#repository.backend.load({ kind: 'sessions', name }, range)) !== undefined
   }
 
   /**

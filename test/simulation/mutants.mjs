@@ -74,7 +74,7 @@ export const MUTANTS = [
     edits: [
       {
         file: BACKUP,
-        find: "      await repository.backend.remove({ kind: 'snapshots', name: saved.name })\n",
+        find: '      await takeBack(repository, session, saved)\n',
         replace: '',
       },
     ],
@@ -574,22 +574,35 @@ export const MUTANTS = [
     edits: [
       {
         file: BACKUP,
-        find: 'await this.#resolveDeadSessions(repository)',
-        replace: 'await this.#resolveDeadSessions(repository, seen.snapshots)',
+        find: 'await resolveDeadSessions(repository, environment, signal)',
+        replace: 'await resolveDeadSessions(repository, environment, signal, seen.snapshots)',
       },
       {
-        file: BACKUP,
-        find: 'async #resolveDeadSessions(repository: Repository): Promise<void> {',
-        replace:
-          'async #resolveDeadSessions(\n' +
-          '    repository: Repository,\n' +
-          '    seen: readonly Snapshot[],\n' +
-          '  ): Promise<void> {',
+        file: 'src/engine/backup/dead-sessions.ts',
+        find: '  signal: AbortSignal,\n): Promise<void> {',
+        replace: '  signal: AbortSignal,\n  seen: readonly Snapshot[],\n): Promise<void> {',
       },
       {
-        file: BACKUP,
+        file: 'src/engine/backup/dead-sessions.ts',
         find: 'const kept = [...history.snapshots, ...history.replaced].filter(',
         replace: 'const kept = seen.filter(',
+      },
+    ],
+  },
+  {
+    name: 'confirmed-taken-back-silently',
+    why: 'a snapshot that others have confirmed, and may have named, is taken back without a tombstone',
+    tests: { file: UNSETTLED, name: 'took for dead' },
+    edits: [
+      {
+        file: LOST,
+        find: 'if (!(await session.wasEnded())) {',
+        replace: 'if (session !== undefined) {',
+      },
+      {
+        file: LOST,
+        find: 'if (!(await session.wasEnded())) return',
+        replace: 'return',
       },
     ],
   },
@@ -612,7 +625,7 @@ export const MUTANTS = [
     edits: [
       {
         file: BACKUP,
-        find: '    await this.#session?.renew(signal)\n    this.#isUnconfirmed = true\n',
+        find: '    await session.renew(signal)\n    this.#isUnconfirmed = true\n',
         replace: '    this.#isUnconfirmed = true\n',
       },
     ],

@@ -5,27 +5,20 @@
  * may have done meanwhile.
  */
 
-import { type ByteString, byteStringOf, equalBytes, toHex } from '../../base/bytes.ts'
+import { type ByteString, byteStringOf } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { discardIndexMirror, isIndexDamage } from '../../repository/open-index.ts'
-import {
-  BEAT_PERIOD_MS,
-  hasLanded,
-  listSessions,
-  listSettling,
-  type SeenSession,
-  Session,
-} from '../../repository/sessions.ts'
-import { replacedForGood } from '../../repository/partial-snapshots.ts'
+import { BEAT_PERIOD_MS, Session } from '../../repository/sessions.ts'
 import { saveSnapshot, type SeenState, type Snapshot } from '../../repository/snapshots.ts'
 import { timeOf } from '../../repository/time.ts'
-import { doomedPacks, lookAround, lostPacks, seenStateOf } from '../writer-run.ts'
+import { doomedPacks, lookAround, lostPacks, seenStateOf, takeBack } from '../writer-run.ts'
 import type { BackupOptions, BackupReport } from './backup-options.ts'
 import { BackupPass, type PassResult } from './backup-pass.ts'
 import { CHECKPOINT_PERIOD_MS, Checkpoints } from './checkpoints.ts'
+import { resolveDeadSessions } from './dead-sessions.ts'
 import { snapshotContentOf } from './snapshot-content.ts'
 import { absolutePath, sourceRoots } from './source-roots.ts'
 import { readableOnce } from './stream-source.ts'
@@ -61,7 +54,6 @@ class BackupRun {
   /** Rejects as soon as the run has to end, whatever workers are at. */
   readonly #ended: Promise<never>
   #checkpoints: Checkpoints | undefined
-  #session: Session | undefined
   readonly #startNs: bigint
   readonly #paths: readonly ByteString[]
   readonly #interruption: AbortSignal | undefined
@@ -101,7 +93,7 @@ class BackupRun {
     }
     if (!dryRun) repository.requireWritable()
     this.#options.listener.onOpened?.(repository)
-    const session = (this.#session = new Session(repository, 'writer'))
+    const session = new Session(repository, 'writer')
     const stopBeats = environment.clock.every(BEAT_PERIOD_MS, () => this.#beat(session))
     const stopCheckpoints = environment.clock.every(
       CHECKPOINT_PERIOD_MS,
@@ -110,7 +102,7 @@ class BackupRun {
     try {
       if (!dryRun) await session.beat(signal)
       const seen = await this.#look(repository)
-      if (!dryRun) this.#checkpoints = this.#newCheckpoints(repository, seen, () => pass)
+      if (!dryRun) this.#checkpoints = this.#newCheckpoints(repository, session, seen, () => pass)
       let doomed = await this.#doomed(repository)
       const bad = await this.#bad(repository, doomed, pass.cachedPacks)
       if (!pass.avoid(bad)) pass = await this.#again(pass, bad)
@@ -122,7 +114,7 @@ class BackupRun {
         }
         const lost = dryRun ? undefined : await this.#lost(repository, result)
         if (lost === undefined) {
-          const report = await this.#publish(repository, result, seen, pass)
+          const report = await this.#publish(repository, session, result, seen, pass)
           if (report !== undefined) return report
         }
         if (passes === PASSES_MAX) {
@@ -163,14 +155,19 @@ class BackupRun {
     }
   }
 
-  #newCheckpoints(repository: Repository, seen: Seen, pass: () => BackupPass): Checkpoints {
+  #newCheckpoints(
+    repository: Repository,
+    session: Session,
+    seen: Seen,
+    pass: () => BackupPass,
+  ): Checkpoints {
     const { environment, signal, listener } = this.#options
     return new Checkpoints({
       repository,
       seen,
       time: timeOf(this.#options.timeNs ?? this.#startNs),
       signal,
-      renewSession: async () => await this.#session?.renew(signal),
+      session,
       take: (onStoring) => pass().checkpoint(onStoring),
       contentOf: (result) => this.#contentOf(repository, result, seen, environment.clock.wallNs()),
       isLost: async (result) => (await this.#lost(repository, result)) !== undefined,
@@ -251,6 +248,7 @@ class BackupRun {
   /** Writes the snapshot; undefined if what it rests on was taken away before it could be reported. */
   async #publish(
     repository: Repository,
+    session: Session,
     result: PassResult,
     seen: Seen,
     pass: BackupPass,
@@ -273,14 +271,12 @@ class BackupRun {
     const content = this.#contentOf(repository, result, seen, endNs)
     const time = timeOf(this.#options.timeNs ?? this.#startNs)
     const known = this.#checkpoints?.seen ?? seen
-    await this.#session?.renew(signal)
+    await session.renew(signal)
     this.#isUnconfirmed = true
     const saved = await saveSnapshot(repository, time, content, known, { signal })
     await repository.backend.flush()
     if ((await this.#lost(repository, result)) !== undefined) {
-      // Nobody was told of it: a snapshot that may lack something is taken back.
-      await repository.backend.remove({ kind: 'snapshots', name: saved.name })
-      await repository.backend.flush()
+      await takeBack(repository, session, saved)
       this.#isUnconfirmed = false
       return undefined
     }
@@ -288,50 +284,11 @@ class BackupRun {
     this.#isConfirmed = true
     pass.commitCache()
     await this.#checkpoints?.removeReplaced(saved)
-    await this.#resolveDeadSessions(repository)
+    await resolveDeadSessions(repository, environment, signal)
     if (this.#beatFailure !== undefined) {
       this.#options.listener.onNotice?.('the session could not be kept alive for a while')
     }
     return report(saved.id)
-  }
-
-  /**
-   * What runs of this author left that were killed: sessions without a snapshot are removed after a
-   * while, a snapshot that was not confirmed is resolved (FORMAT.md 18).
-   */
-  async #resolveDeadSessions(repository: Repository): Promise<void> {
-    const { signal } = this.#options
-    const self = toHex(repository.keyring.authorId)
-    const isLeft = ({ author, isAlive }: SeenSession) => author === self && !isAlive
-    if (!(await listSessions(repository, signal)).some(isLeft)) return
-    // Sessions first: of one that is dead by then, and whose calls have landed, no snapshot can come.
-    const { sessions, isSettled } = await listSettling(repository, signal)
-    const history = await repository.history({ signal })
-    const tombstones = (await repository.tombstones({ signal })).map(({ tombstone }) => tombstone)
-    const replaced = new Set(replacedForGood(history, tombstones, isSettled))
-    const kept = [...history.snapshots, ...history.replaced].filter((one) => !replaced.has(one))
-    let isUnconfirmed = false
-    for (const { beat, files } of sessions.filter(isLeft)) {
-      const own = kept.filter(({ envelope }) => equalBytes(envelope.sessionId, beat.sessionId))
-      // A partial snapshot is left as it is: the next complete one of its series replaces it.
-      if (own.some(({ envelope }) => !envelope.partial)) isUnconfirmed = true
-      if (own.length > 0 || !hasLanded({ beat }, repository)) continue
-      for (const name of files) await repository.backend.remove({ kind: 'sessions', name })
-    }
-    if (isUnconfirmed && repository.keyring.role !== 'writer') await this.#confirm(repository)
-  }
-
-  /** A check of the structure confirms what it finds sound (FORMAT.md 18). Rare: after a crash. */
-  async #confirm(repository: Repository): Promise<void> {
-    const { environment, signal } = this.#options
-    const { checkRepository } = await import('../check/check.ts')
-    await checkRepository({
-      environment,
-      backend: repository.backend,
-      opening: Promise.resolve(repository),
-      readData: undefined,
-      signal,
-    })
   }
 
   #contentOf(repository: Repository, result: PassResult, seen: Seen, endNs: bigint) {

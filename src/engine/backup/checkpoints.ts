@@ -10,7 +10,9 @@ import type { SnapshotContent } from '../../format/snapshot.ts'
 import type { Time } from '../../format/tree.ts'
 import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
 import type { Repository } from '../../repository/repository.ts'
+import type { Session } from '../../repository/sessions.ts'
 import { saveSnapshot, type SeenState, type Snapshot } from '../../repository/snapshots.ts'
+import { takeBack } from '../writer-run.ts'
 import type { PassResult } from './backup-pass.ts'
 
 /** Half of the ten minutes that are promised: the rest is for what is under way when it is due. */
@@ -27,8 +29,7 @@ export interface CheckpointSource {
   readonly seen: SeenState
   readonly time: Time
   readonly signal: AbortSignal
-  /** To be called before a snapshot is written: see `Session.renew`. */
-  readonly renewSession: () => Promise<void>
+  readonly session: Session
   /** What is in so far, durable; undefined if there is nothing new. `onStoring` as in `BackupPass`. */
   take(onStoring: () => void): Promise<PassResult | undefined>
   contentOf(result: PassResult): SnapshotContent
@@ -98,19 +99,19 @@ export class Checkpoints {
   }
 
   async #run(): Promise<void> {
-    const { repository, time, signal } = this.#source
+    const { repository, session, time, signal } = this.#source
     const result = await this.#source.take(() => {
       this.#isStoring = true
     })
     if (result === undefined || (await this.#source.isLost(result))) return
     const content = this.#source.contentOf(result)
-    await this.#source.renewSession()
+    await session.renew(signal)
     const saved = await this.#save(time, content)
     const open = this.#unconfirmed
     this.#unconfirmed = [...open, saved]
     await repository.backend.flush({ signal })
     if (await this.#source.isLost(result)) {
-      await repository.backend.remove({ kind: 'snapshots', name: saved.name })
+      await takeBack(repository, session, saved)
       this.#unconfirmed = open
       return
     }

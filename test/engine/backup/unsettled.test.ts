@@ -12,6 +12,10 @@ import { readHead } from '../../../src/engine/head.ts'
 import { findLosses, remembered, seenHistory } from '../../../src/engine/rollback.ts'
 import type { Snapshot } from '../../../src/repository/snapshots.ts'
 import type { Backend, FileKind } from '../../../src/storage/backend.ts'
+import { encodeMark, MARK_PHASE } from '../../../src/format/session.ts'
+import { Repository } from '../../../src/repository/repository.ts'
+import { addSlot } from '../../../src/repository/change-keys.ts'
+import { timeOf } from '../../../src/repository/time.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, contentsOf, create } from '../../support/backup-harness.ts'
 import { FaultyBackend, type Fault } from '../../support/faulty-backend.ts'
@@ -219,4 +223,52 @@ test('a run that slept, and whose session somebody removed, is there again befor
   await backUp(disk, other, { environment, opening: openAgain(disk, environment) })
   expect(seen).toBe(1)
   expect(names(disk, 'sessions')).toEqual([])
+})
+
+/** Lets somebody take the run that writes the first snapshot for dead, name it, and doom its data. */
+function takenForDead(disk: MemoryBackend): void {
+  const flush = disk.flush.bind(disk)
+  let isDone = false
+  disk.flush = async () => {
+    await flush()
+    if (isDone || names(disk, 'snapshots').length === 0) return
+    isDone = true
+    const packs = names(disk, 'packs')
+    endSessions(disk)
+    await run(disk, [], { path: join(source, 'even') })
+    const other = await openAgain(disk)
+    const time = timeOf(other.clock.wallNs())
+    const { sessionId } = other
+    await other.saveObject('marks', encodeMark({ phase: MARK_PHASE.sweep, time, packs, sessionId }))
+  }
+}
+
+test('a run that others took for dead, and whose snapshot they name, forgets it', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  takenForDead(disk)
+  const { id } = await run(disk, [])
+  expect(await lossesOf(disk)).toEqual([])
+  const [other, own, ...more] = await snapshotsOf(disk)
+  expect(more).toEqual([])
+  expect([other?.id, own?.id]).toContain(id)
+  expect(names(disk, 'retired')).toHaveLength(1)
+})
+
+test('a writer that others took for dead leaves its snapshot, unconfirmed', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  const secret = { kind: 'passphrase', bytes: Buffer.from('of a writer') } as const
+  await addSlot(await openAgain(disk), { secret, role: 'writer', label: 'a writer' })
+  const { clock, random, process } = newProcess(alive)
+  const opening = Repository.open({ backend: disk, clock, random, process }, { secret })
+  await opening
+  takenForDead(disk)
+  await expect(backUp(disk, source, { opening })).rejects.toMatchObject({
+    code: 'CAIRN_CONFLICT',
+    message: expect.stringMatching(/cannot take back snapshot [0-9a-f]{8}/) as string,
+  })
+  expect(await snapshotsOf(disk)).toHaveLength(2)
+  expect(names(disk, 'sessions')).toHaveLength(1)
+  expect(await lossesOf(disk)).toEqual([])
 })
