@@ -789,6 +789,52 @@ export const MUTANTS = [
     ],
   },
   {
+    name: 'tail-of-longer-file-stays',
+    why: 'a file that begins with what is restored counts as restored, whatever comes after',
+    tests: { file: 'test/engine/restore/existing.test.ts', name: 'R2 always' },
+    edits: [
+      {
+        file: 'src/engine/restore/overwrite.ts',
+        find: 'existing.size === entry.size &&',
+        replace: 'existing.size >= entry.size &&',
+      },
+      {
+        file: 'src/pipeline/restore-compare.ts',
+        find: 'existing.stat.size === (job.files.sizes[file] ?? 0) &&',
+        replace: 'existing.stat.size >= (job.files.sizes[file] ?? 0) &&',
+      },
+    ],
+  },
+  {
+    name: 'short-content-accepted',
+    why: 'a frame with less content than stated leaves the end of the buffer as it was',
+    tests: { file: 'test/compression/zstd.test.ts', name: 'another length' },
+    edits: [
+      {
+        file: 'src/compression/zstd.ts',
+        find: 'codec.decompress(target, input) === plainBytes',
+        replace: 'codec.decompress(target, input) <= plainBytes',
+      },
+      {
+        file: 'src/compression/zstd.ts',
+        find: '!isOneFrame(input, plainBytes)',
+        replace: 'input.byteLength === 0',
+      },
+    ],
+  },
+  {
+    name: 'type-not-in-id',
+    why: 'the bytes of a node of one type have the same id as a node of another',
+    tests: { file: 'test/format/worked-example.test.ts' },
+    edits: [
+      {
+        file: 'src/pipeline/keys.ts',
+        find: 'this.#scratch[0] = type',
+        replace: 'this.#scratch[0] = 0',
+      },
+    ],
+  },
+  {
     name: 'future-snapshots-counted',
     why: 'a snapshot from a clock that was ahead takes the place of a real one',
     tests: { file: 'test/engine/forget/policy.test.ts', name: 'G: a clock that was ahead' },

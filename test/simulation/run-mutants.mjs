@@ -73,15 +73,18 @@ async function test(copy, { file, name }) {
   return `${title}: ${error}`
 }
 
+const COPIED = ['src', 'test', 'tsconfig.json', 'package.json', 'vitest.config.ts', 'FORMAT.md']
+
 async function hunt(mutant) {
   const copy = mkdtempSync(join(tmpdir(), 'cairn-mutant-'))
   try {
-    for (const name of ['src', 'test', 'tsconfig.json', 'package.json', 'vitest.config.ts']) {
-      cpSync(join(root, name), join(copy, name), { recursive: true })
-    }
+    for (const name of COPIED) cpSync(join(root, name), join(copy, name), { recursive: true })
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
-    spoil(copy, mutant)
     const { profiles, tests } = mutant
+    // A test that fails in any copy has found nothing.
+    const before = tests === undefined ? undefined : await test(copy, tests)
+    if (before !== undefined) throw new Error(`its tests fail without it as well: ${before}`)
+    spoil(copy, mutant)
     return await (tests === undefined ? simulate(copy, profiles) : test(copy, tests))
   } finally {
     rmSync(copy, { recursive: true, force: true })

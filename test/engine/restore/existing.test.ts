@@ -41,11 +41,11 @@ async function prepared(): Promise<{ built: BuiltRepository; target: string }> {
     writeFileSync(join(target, name), text)
     utimesSync(join(target, name), MTIME + shift, MTIME + shift)
   }
-  put('longer', 'something longer than that', 1)
   put('newer', 'newer', 100)
   put('older', 'older', -100)
   writeFileSync(join(target, 'alike'), 'tampered')
-  setSnapshotTime(target, 'alike')
+  writeFileSync(join(target, 'longer'), 'snapshot and a tail')
+  for (const name of ['alike', 'longer']) setSnapshotTime(target, name)
   unlinkSync(join(target, 'absent'))
   return { built, target }
 }
@@ -90,13 +90,13 @@ describe('restoreSnapshot() over existing files', () => {
       'if-newer': {
         ...RESTORED,
         alike: 'tampered',
-        longer: 'something longer than that',
+        longer: 'snapshot and a tail',
         newer: 'newer',
       },
       never: {
         ...RESTORED,
         alike: 'tampered',
-        longer: 'something longer than that',
+        longer: 'snapshot and a tail',
         newer: 'newer',
         older: 'older',
       },
@@ -104,7 +104,7 @@ describe('restoreSnapshot() over existing files', () => {
         ...RESTORED,
         alike: 'tampered',
         'alike.restored': 'snapshot',
-        longer: 'something longer than that',
+        longer: 'snapshot and a tail',
         'longer.restored': 'snapshot',
         newer: 'newer',
         'newer.restored': 'snapshot',
