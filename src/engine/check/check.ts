@@ -132,10 +132,13 @@ class Check {
     const isAllSound = walk.lost.size === 0 && walk.problemCount === 0
     reportMissing(context, claims.missing, isAllSound && this.#options.select === undefined)
     reportPacks(context, verdicts, walk)
-    this.#noteUnindexed(walk, claims)
     addDamagedBlobs(walk.lost, claims, verdicts)
     if (walk.lost.size > 0) this.#phase('paths')
-    const sound = await reportAffected(context, blobs, walk.lost, snapshots)
+    const isUnindexed = lacksIndex(walk, claims)
+    if (isUnindexed) context.findings.suggestRepairIndex = true
+    const mayBeFound = isUnindexed && claims.orphans.length > 0
+    const step = mayBeFound ? ORPHANS_STEP : LOST_STEP
+    const sound = await reportAffected(context, blobs, { lost: walk.lost, step }, snapshots)
     if (this.#options.select !== undefined) return
     if (walk.problemCount > 0) sound.clear()
     await resolveUnconfirmed(context, { sessions, snapshots, sound, marks })
@@ -165,15 +168,6 @@ class Check {
     await this.#reading.finish()
   }
 
-  /** What is lost without being in any pack that an index file names may be in one that none does. */
-  #noteUnindexed({ lost }: TreeWalk, { index }: PackClaims): void {
-    for (let number = 0; number < lost.size; number++) {
-      if (index.find(lost.at(number)).length > 0) continue
-      this.#findings.suggestRepairIndex = true
-      return
-    }
-  }
-
   #report(): CheckReport {
     const { all, errorCount, brokenPacks, suggestRepairIndex, suggestPrune } = this.#findings
     return {
@@ -182,7 +176,8 @@ class Check {
         num_errors: errorCount,
         broken_packs: [...brokenPacks].sort(),
         suggest_repair_index: suggestRepairIndex,
-        suggest_prune: suggestPrune,
+        // Where something is lost nothing is to be thrown away first.
+        suggest_prune: suggestPrune && errorCount === 0,
       },
       transientCount: this.#transient.count,
       snapshotCount: this.#snapshotsDone,
@@ -217,6 +212,18 @@ async function seenSessions(
     if (isDamage(error)) return []
     throw error
   }
+}
+
+const LOST_STEP = "back up again what is still there; then 'cairn repair snapshots' mends the rest"
+const ORPHANS_STEP =
+  "run 'cairn repair index', and check again: packs that no index file names may have it"
+
+/** Whether anything is lost without being in a pack that an index file names. */
+function lacksIndex({ lost }: TreeWalk, { index }: PackClaims): boolean {
+  for (let number = 0; number < lost.size; number++) {
+    if (index.find(lost.at(number)).length === 0) return true
+  }
+  return false
 }
 
 /** While a run is alive, packs that it has not named yet are no orphans. */

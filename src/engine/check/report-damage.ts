@@ -86,13 +86,13 @@ export function addDamagedBlobs(
 }
 
 /**
- * Reports which paths of which snapshots need what is lost. Returns the ids of the snapshots that
+ * Reports which paths of which snapshots need what is lost, and what to do next. Returns the ids of the snapshots that
  * need none of it.
  */
 export async function reportAffected(
   context: CheckContext,
   blobs: BlobReader,
-  lost: IdTable,
+  { lost, step }: { readonly lost: IdTable; readonly step: string },
   snapshots: readonly Snapshot[],
 ): Promise<Set<string>> {
   const sound = new Set<string>(snapshots.map(({ id }) => id))
@@ -110,7 +110,7 @@ export async function reportAffected(
     findings.error(
       { kind: 'snapshots', name: snapshot.id },
       `snapshot ${shortId(snapshot.id)}: data of ${what} is damaged or missing`,
-      "back up again what is still there; then 'cairn repair snapshots' mends the rest",
+      step,
       { paths, morePathCount: count - paths.length },
     )
   }

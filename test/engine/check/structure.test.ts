@@ -230,6 +230,16 @@ describe('checkRepository() with an index that says too much', () => {
     expect(errorsOf(report).filter(({ object }) => object.kind === 'snapshots')).toEqual([])
   })
 
+  test('what only packs without an index file hold is to be named anew, and nothing pruned', async () => {
+    const { backend, repository } = await build()
+    for (const path of filesOf(backend, 'index')) backend.files.delete(path)
+    const report = await checkUnlocked(repository, backend)
+    expect(errorsOf(report)).toHaveLength(1)
+    expect(textOf(report)).toMatch(/snapshot .* damaged or missing; run 'cairn repair index'/)
+    expect(report.summary.suggest_repair_index).toBe(true)
+    expect(report.summary.suggest_prune).toBe(false)
+  })
+
   test('starts anew if a prune replaced index files and removed packs meanwhile', async () => {
     const { backend, repository } = await build()
     const [pack] = await indexedPacks(repository)
