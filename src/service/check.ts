@@ -3,10 +3,9 @@
 import { checkRepository } from '../engine/check/check.ts'
 import type { CheckOptions, CheckReport } from '../engine/check/check-options.ts'
 import { findingText } from '../engine/check/finding.ts'
-import { matchesFilter, type SnapshotFilter } from '../engine/snapshot-filter.ts'
-import { parseSnapshotReference, resolveSnapshotReference } from '../engine/snapshot-reference.ts'
+import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { Access } from './access.ts'
-import { candidateOf } from './select-snapshots.ts'
+import { chooseSnapshots } from './select-snapshots.ts'
 
 export type { CheckReport }
 export { findingText }
@@ -25,22 +24,6 @@ function isFiltered({ references, filter }: CheckRequest): boolean {
   return references.length + hosts.length + paths.length + tags.length > 0
 }
 
-function selector(request: CheckRequest, nowNs: bigint): NonNullable<CheckOptions['select']> {
-  const { references, filter } = request
-  return (snapshots) => {
-    const candidates = snapshots.map(candidateOf)
-    const chosen =
-      references.length === 0
-        ? candidates.filter((candidate) => matchesFilter(candidate, filter))
-        : references.map(
-            (text) =>
-              resolveSnapshotReference(parseSnapshotReference(text, nowNs), candidates, { filter })
-                .snapshot,
-          )
-    return chosen.map(({ snapshot }) => snapshot)
-  }
-}
-
 export async function runCheck(access: Access, request: CheckRequest): Promise<CheckReport> {
   const opening = access.open()
   // Its failure is thrown where the repository is first needed.
@@ -51,7 +34,9 @@ export async function runCheck(access: Access, request: CheckRequest): Promise<C
     backend: access.backend,
     opening,
     readData: request.readData,
-    ...(isFiltered(request) ? { select: selector(request, nowNs) } : {}),
+    select: isFiltered(request)
+      ? (snapshots) => chooseSnapshots(snapshots, request, nowNs)
+      : undefined,
     memory: () => access.memory()?.memory,
     onFinding: request.onFinding,
     onPhase: request.onPhase,

@@ -82,6 +82,15 @@ test('the table, with -c, and in groups', async () => {
   expect(grouped.match(/^1 snapshots$/gm)).toHaveLength(4)
 })
 
+test('check takes what filters and references choose, and says when that is nothing', async () => {
+  const { box, ids } = await five()
+  expect(await box.run(['check', 'latest', ids[0] ?? ''])).toMatchObject({ code: 0, stderr: '' })
+  const none = await box.run(['check', '--host', 'nobody'])
+  expect(none).toMatchObject({ code: 0 })
+  expect(none.stderr).toContain('no snapshot was checked')
+  expect((await box.run(['check', 'latest:dir'])).code).toBe(2)
+})
+
 test('nothing to show prints nothing', async () => {
   const box = await newRepository()
   expect(await box.succeed(['snapshots'])).toMatchObject({ stdout: '', stderr: '' })

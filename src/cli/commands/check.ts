@@ -59,6 +59,10 @@ export default async function check(
     progress.stop()
     await access.close()
   }
+  // Somebody who mistypes a filter must not think that all is well.
+  if (report.snapshotCount === 0) {
+    context.warn('no snapshot was checked: there is none, or none matches')
+  }
   if (json) writeJsonLine(stdout, checkSummaryJson(report.summary))
   else if (!quiet || report.summary.num_errors > 0) {
     stdout.write(`${checkSummaryLines(report.summary).join('\n')}\n`)

@@ -18,7 +18,7 @@ export interface CheckOptions {
   /** Which packs to read; undefined checks the structure alone. */
   readonly readData: DataSubset | undefined
   /** Chooses the snapshots to check; only packs that these need are read then. */
-  readonly select?: (snapshots: readonly Snapshot[]) => readonly Snapshot[]
+  readonly select?: ((snapshots: readonly Snapshot[]) => readonly Snapshot[]) | undefined
   /** What this client saw of the repository before. */
   readonly memory?: () => Memory | undefined
   readonly onFinding?: (finding: Finding) => void
