@@ -196,7 +196,6 @@ const FUNCTION_LINES_MAX = 75
 /** Longer than they should be. A number may be lowered, never raised; no new ones. */
 const LONG_FILES: Readonly<Record<string, number>> = {
   'engine/backup/scan.ts': 428,
-  'format/tree.ts': 435,
   'pipeline/backup-body.ts': 465,
 }
 const LONG_FUNCTIONS: Readonly<Record<string, number>> = {}

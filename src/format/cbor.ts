@@ -231,28 +231,29 @@ export class CborReader {
     if (this.#peekType() === 0) return this.#head(0)
     const value = this.#head(1)
     if (typeof value === 'bigint') return -1n - value
-    const negative = -1 - value
-    return Number.isSafeInteger(negative) ? negative : -1n - BigInt(value)
+    return Number.isSafeInteger(-1 - value) ? -1 - value : -1n - BigInt(value)
   }
 
   /** A view, not a copy. */
   bytes(byteCountMax = Number.MAX_SAFE_INTEGER, exactly?: number): Uint8Array {
+    const start = this.passBytes(byteCountMax, exactly)
+    return start === this.#at ? NOTHING : this.#bytes.subarray(start, this.#at)
+  }
+
+  /** Passes over a byte string. Returns where its bytes begin: they end at `position`. */
+  passBytes(byteCountMax = Number.MAX_SAFE_INTEGER, exactly?: number): number {
     const count = this.#count(TYPE_BYTES)
     if (count > byteCountMax) this.fail(`${count} bytes where ${byteCountMax} are allowed`)
     if (exactly !== undefined && count !== exactly) {
       this.fail(`${count} bytes where ${exactly} belong`)
     }
-    const start = this.#at
-    this.#at = start + count
-    return count === 0 ? NOTHING : this.#bytes.subarray(start, this.#at)
+    this.#at += count
+    return this.#at - count
   }
 
   /** A byte string as latin1 text, one character a byte. */
   byteString(byteCountMax = Number.MAX_SAFE_INTEGER): string {
-    const count = this.#count(TYPE_BYTES)
-    if (count > byteCountMax) this.fail(`${count} bytes where ${byteCountMax} are allowed`)
-    const start = this.#at
-    this.#at = start + count
+    const start = this.passBytes(byteCountMax)
     const { buffer, byteOffset, byteLength } = this.#bytes
     this.#text ??= Buffer.from(buffer, byteOffset, byteLength)
     return this.#text.toString('latin1', start, this.#at)
@@ -281,23 +282,31 @@ export class CborReader {
 
   /** Calls `field` for each pair of a map with integer keys; `field` consumes the value. */
   map(field: (key: number) => void): void {
-    const count = this.#count(TYPE_MAP)
     let last: number | undefined
-    for (let i = 0; i < count; i++) {
-      const key = this.integer()
-      // The order of encodings in their shortest form: 0, 1, 2, … and then -1, -2, ….
-      const isBehind = last === undefined || (last < 0 ? key < last : key > last || key < 0)
-      if (!isBehind) this.fail('the keys of a map are out of order or equal')
-      last = key
-      field(key)
+    for (let left = this.mapCount(); left > 0; left--) {
+      last = this.keyAfter(last)
+      field(last)
     }
+  }
+
+  /** Begins a map that is read in steps: how many pairs it has. */
+  mapCount(): number {
+    return this.#count(TYPE_MAP)
+  }
+
+  /** The key of the next pair, which has to come behind `last`, that of the pair before. */
+  keyAfter(last: number | undefined): number {
+    const key = this.integer()
+    // The order of encodings in their shortest form: 0, 1, 2, … and then -1, -2, ….
+    const isBehind = last === undefined || (last < 0 ? key < last : key > last || key < 0)
+    if (!isBehind) this.fail('the keys of a map are out of order or equal')
+    return key
   }
 
   /** As `map`, for maps whose keys are byte strings. */
   bytesMap(field: (key: Uint8Array) => void): void {
-    const count = this.#count(TYPE_MAP)
     let last: Uint8Array | undefined
-    for (let i = 0; i < count; i++) {
+    for (let left = this.mapCount(); left > 0; left--) {
       const start = this.#at
       const key = this.bytes()
       const encoded = this.#bytes.subarray(start, this.#at)
@@ -313,7 +322,7 @@ export class CborReader {
   skip(depth = 0): void {
     if (depth > DEPTH_MAX) this.fail('it is nested too deeply')
     const type = this.#peekType()
-    if (type === 0 || type === 1) this.#head(type)
+    if (type <= 1) this.#head(type)
     else if (type === TYPE_BYTES) this.bytes()
     else if (type === TYPE_TEXT) this.text()
     else if (type === TYPE_ARRAY) {

@@ -11,7 +11,8 @@ import { CairnError } from '../base/errors.ts'
 import { ID_BYTES } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
 import { LIMIT, REFERENCE_BYTES } from './constants.ts'
-import { readXattrs, writeXattrs, type Xattrs } from './xattrs.ts'
+import { EntryRow } from './entry-row.ts'
+import { writeXattrs, type Xattrs } from './xattrs.ts'
 
 const VERSION = 1
 
@@ -63,16 +64,6 @@ export interface TreeEntry {
   readonly changedWhileRead?: boolean
   /** Set by the decoder if a negative key was met: this entry must not be restored. */
   readonly unknownCritical?: boolean
-}
-
-/** Why a name cannot be an entry's, or undefined if it can. */
-function nameProblem(name: ByteString): string | undefined {
-  if (name.length === 0) return 'it is empty'
-  if (name.length > LIMIT.nameBytesMax) return `it has ${name.length} bytes`
-  if (name === '.' || name === '..') return 'it is a directory reference'
-  if (name.includes('/')) return 'it contains a slash'
-  if (name.includes('\0')) return 'it contains a NUL'
-  return undefined
 }
 
 function fieldCount(entry: TreeEntry): number {
@@ -184,128 +175,6 @@ function writeExtended(out: CborWriter, entry: TreeEntry): void {
   }
 }
 
-/** An entry while it is being decoded. */
-type Draft = { -readonly [Key in keyof TreeEntry]: TreeEntry[Key] }
-
-function readTime(reader: CborReader, seconds: number): Time {
-  return { seconds, nanoseconds: readNanoseconds(reader) }
-}
-
-function readNanoseconds(reader: CborReader): number {
-  return reader.unsigned(999_999_999)
-}
-
-function readRoot(reader: CborReader): NodeRoot {
-  reader.array(2)
-  const id = reader.bytes(ID_BYTES, ID_BYTES)
-  return { id, height: reader.unsigned(LIMIT.treeHeightMax) }
-}
-
-/** Fields that take one simple step each. */
-function readField(reader: CborReader, draft: Draft, key: number): void {
-  switch (key) {
-    case 0:
-      draft.name = reader.byteString()
-      return
-    case 1:
-      draft.type = reader.unsigned()
-      return
-    case 2:
-      draft.mode = reader.unsigned(0o7777)
-      return
-    case 3:
-      draft.uid = reader.unsigned(0xffff_ffff)
-      return
-    case 4:
-      draft.gid = reader.unsigned(0xffff_ffff)
-      return
-    case 5:
-      draft.mtime = { seconds: reader.integer(), nanoseconds: 0 }
-      return
-    case 6:
-      draft.mtime = readTime(reader, draft.mtime.seconds)
-      return
-    case 7:
-      draft.birthtime = { seconds: reader.integer(), nanoseconds: 0 }
-      return
-    case 8:
-      draft.birthtime = readTime(reader, draft.birthtime?.seconds ?? 0)
-      return
-    case 9:
-      draft.atime = { seconds: reader.integer(), nanoseconds: 0 }
-      return
-    case 10:
-      draft.size = reader.unsigned()
-      return
-    case 11:
-      draft.content = reader.bytes(LIMIT.inlineReferencesMax * REFERENCE_BYTES)
-      if (draft.content.length % REFERENCE_BYTES !== 0) reader.fail('content is cut off')
-      return
-    case 12:
-      draft.contentList = readRoot(reader)
-      return
-    default:
-      readRareField(reader, draft, key)
-  }
-}
-
-function readRareField(reader: CborReader, draft: Draft, key: number): void {
-  switch (key) {
-    case 13:
-      draft.target = reader.bytes(LIMIT.targetBytesMax)
-      return
-    case 14:
-      reader.array(2)
-      draft.device = { major: reader.unsigned(), minor: reader.unsigned() }
-      return
-    case 15:
-      draft.subtree = { id: reader.bytes(ID_BYTES, ID_BYTES), height: 0 }
-      return
-    case 16:
-      if (draft.subtree === undefined) reader.fail('a height without a subtree')
-      draft.subtree = { id: draft.subtree.id, height: reader.unsigned(LIMIT.treeHeightMax) }
-      return
-    case 17:
-      draft.xattrs = readXattrs(reader)
-      return
-    case 18:
-      draft.xattrsId = reader.bytes(ID_BYTES, ID_BYTES)
-      return
-    case 19:
-      draft.flags = reader.unsigned()
-      return
-    case 20:
-      draft.linkGroup = BigInt(reader.integer64())
-      return
-    case 23:
-      reader.map((status) => {
-        if (status === 0) draft.changedWhileRead = reader.unsigned() === 1
-        else reader.skip()
-      })
-      return
-    case 25:
-      draft.atime = readTime(reader, draft.atime?.seconds ?? 0)
-      return
-    default:
-      if (key < 0) draft.unknownCritical = true
-      reader.skip()
-  }
-}
-
-function readEntry(reader: CborReader): TreeEntry {
-  const draft: Draft = {
-    name: '',
-    type: 0,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    mtime: { seconds: 0, nanoseconds: 0 },
-    size: 0,
-  }
-  reader.map((key) => readField(reader, draft, key))
-  return draft
-}
-
 /**
  * Calls `visit` for each entry of a leaf, in order. An entry with a name that no file system may
  * hold goes to `onRefused` with the reason; the rest of the leaf is good. Throws CAIRN_CORRUPT if
@@ -316,19 +185,30 @@ export function decodeLeaf(
   visit: (entry: TreeEntry) => void,
   onRefused: (entry: TreeEntry, problem: string) => void,
 ): void {
-  const reader = new CborReader(bytes, 'tree leaf')
-  if (bytes[0] !== VERSION) reader.fail(`unknown version ${bytes[0]}`)
-  const entries = new CborReader(bytes, 'tree leaf', 1)
-  let last: ByteString | undefined
-  while (!entries.atEnd) {
-    const entry = readEntry(entries)
-    const problem =
-      nameProblem(entry.name) ??
-      (last !== undefined && entry.name <= last ? 'it is out of order or there twice' : undefined)
-    if (problem === undefined) {
-      last = entry.name
-      visit(entry)
-    } else onRefused(entry, problem)
+  scanLeaf(
+    bytes,
+    (row) => visit(row.entry()),
+    (row, problem) => onRefused(row.entry(), problem),
+  )
+}
+
+/**
+ * As `decodeLeaf`, for who wants few of the entries: the row is the same object each time, and makes
+ * an entry only when asked.
+ */
+export function scanLeaf(
+  bytes: Uint8Array,
+  visit: (row: EntryRow) => void,
+  onRefused: (row: EntryRow, problem: string) => void,
+): void {
+  if (bytes[0] !== VERSION) {
+    throw new CairnError('CAIRN_CORRUPT', `cannot decode tree leaf: unknown version ${bytes[0]}`)
+  }
+  const row = new EntryRow(bytes, LEAF_HEAD.length)
+  while (row.next()) {
+    const problem = row.nameProblem()
+    if (problem === undefined) visit(row)
+    else onRefused(row, problem)
   }
 }
 

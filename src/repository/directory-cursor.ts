@@ -6,13 +6,16 @@
 import { equalBytes } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
 import { BLOB_TYPE, LIMIT } from '../format/constants.ts'
-import { decodeInner, decodeLeaf, type NodeRoot, type TreeEntry } from '../format/tree.ts'
+import type { EntryRow } from '../format/entry-row.ts'
+import { decodeInner, type NodeRoot, scanLeaf, type TreeEntry } from '../format/tree.ts'
 import type { BlobReader } from './blob-reader.ts'
 
 export interface CursorOptions {
   readonly signal?: AbortSignal | undefined
   /** Told of every node that is read. */
   onNode?(id: Uint8Array, byteCount: number): void
+  /** Which entries are wanted, if not all. The others are checked and passed over. */
+  wants?(row: EntryRow): boolean
 }
 
 export class DirectoryCursor {
@@ -59,10 +62,13 @@ export class DirectoryCursor {
     }
     this.#entries = []
     this.#at = 0
-    decodeLeaf(
+    const { wants } = this.#options
+    scanLeaf(
       bytes,
-      (entry) => this.#entries.push(entry),
-      (_entry, problem) => {
+      (row) => {
+        if (wants === undefined || wants(row)) this.#entries.push(row.entry())
+      },
+      (_row, problem) => {
         throw new CairnError('CAIRN_CORRUPT', `a name is refused: ${problem}`)
       },
     )

@@ -99,11 +99,15 @@ export async function directoryAt(
   )
 }
 
-/** Opens the index for reading trees and closes it behind `body`. */
+/**
+ * Opens the index for reading trees and closes it behind `body`. `cacheBytesMax` is for who reads many
+ * snapshots: what BlobReader has by itself is enough for one.
+ */
 export async function withBlobs<T>(
   access: RepositoryAccess,
   repository: Repository,
   body: (blobs: BlobReader, index: OpenedIndex['index']) => Promise<T>,
+  cacheBytesMax?: number,
 ): Promise<T> {
   const cache = await access.cache()
   const opened = await openIndex(repository, {
@@ -114,7 +118,7 @@ export async function withBlobs<T>(
     signal: access.signal,
   })
   try {
-    return await body(new BlobReader(repository, opened.index), opened.index)
+    return await body(new BlobReader(repository, opened.index, cacheBytesMax), opened.index)
   } finally {
     await opened.close()
   }

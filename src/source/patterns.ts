@@ -19,6 +19,11 @@ export interface PatternMatcher {
   mayMatchBelow(path: ByteString): boolean
 }
 
+export interface CompiledPatterns extends PatternMatcher {
+  /** As `matches`, of what has `name` in `directory`: for who has no path, and does not need one. */
+  matchesIn(directory: ByteString, name: ByteString): boolean
+}
+
 export interface PatternOptions {
   readonly caseInsensitive?: boolean
 }
@@ -27,7 +32,7 @@ export interface PatternOptions {
 export function compilePatterns(
   patterns: readonly ByteString[],
   { caseInsensitive = false }: PatternOptions = {},
-): PatternMatcher {
+): CompiledPatterns {
   const compiled = patterns
     .filter((pattern) => pattern !== '')
     .map((pattern) => compilePattern(pattern, caseInsensitive))
@@ -40,6 +45,8 @@ interface Pattern {
   readonly head: readonly ComponentMatcher[] | undefined
   /** What must follow in this order, with anything in between: the parts between `**`. */
   readonly runs: readonly (readonly ComponentMatcher[])[]
+  /** What the last component must match of what is covered while its directory is not. */
+  readonly last: ComponentMatcher | undefined
 }
 
 function compilePattern(pattern: ByteString, caseInsensitive: boolean): Pattern {
@@ -61,10 +68,12 @@ function compilePattern(pattern: ByteString, caseInsensitive: boolean): Pattern 
     runs.at(-1)?.push(matcher)
   }
   const head = isAnchored ? runs.shift() : undefined
-  return { isNegated, head, runs: runs.filter((run) => run.length > 0) }
+  const filled = runs.filter((run) => run.length > 0)
+  const last = (filled.at(-1) ?? head)?.at(-1)
+  return { isNegated, head, runs: filled, last }
 }
 
-class PatternList implements PatternMatcher {
+class PatternList implements CompiledPatterns {
   readonly #patterns: readonly Pattern[]
   readonly #caseInsensitive: boolean
   readonly #hasNegated: boolean
@@ -80,13 +89,19 @@ class PatternList implements PatternMatcher {
   }
 
   matches(path: ByteString): boolean {
+    const { directory, name } = parted(path)
+    return this.matchesIn(directory, name)
+  }
+
+  matchesIn(directory: ByteString, name: ByteString): boolean {
     if (this.#patterns.length === 0) return false
-    const components = this.#split(path)
+    this.#enter(directory)
+    const folded = this.#caseInsensitive ? foldCase(name) : name
     let isMatched = false
     for (let index = 0; index < this.#patterns.length; index++) {
       const pattern = this.#patterns[index]
       if (pattern === undefined || pattern.isNegated !== isMatched) continue
-      if (this.#covers[index] || coversEntry(pattern, components)) {
+      if (this.#covers[index] || coversEntry(pattern, this.#components, folded)) {
         isMatched = !pattern.isNegated
         if (!this.#hasNegated) return true
       }
@@ -95,7 +110,9 @@ class PatternList implements PatternMatcher {
   }
 
   mayMatchBelow(path: ByteString): boolean {
-    const components = this.#split(path)
+    const { directory, name } = parted(path)
+    this.#enter(directory)
+    const components = joined(this.#components, this.#caseInsensitive ? foldCase(name) : name)
     let mayMatch = false
     for (const pattern of this.#patterns) {
       if (pattern.isNegated) mayMatch &&= !covers(pattern, components)
@@ -104,21 +121,25 @@ class PatternList implements PatternMatcher {
     return mayMatch
   }
 
-  /** The components of `path`. Usable until the next call. */
-  #split(path: ByteString): readonly ByteString[] {
-    const folded = this.#caseInsensitive ? foldCase(path) : path
-    const end = folded.length > 1 && folded.endsWith('/') ? folded.length - 1 : folded.length
-    const slash = folded.lastIndexOf('/', end - 1)
-    const directory = folded.slice(0, Math.max(slash, 0))
-    if (directory !== this.#directory) {
-      const components = directory.split('/').filter((component) => component !== '')
-      this.#covers = this.#patterns.map((pattern) => covers(pattern, components))
-      this.#components = components
-      this.#directory = directory
-    }
-    const name = folded.slice(slash + 1, end)
-    return name === '' ? this.#components : [...this.#components, name]
+  #enter(directory: ByteString): void {
+    if (directory === this.#directory) return
+    const folded = this.#caseInsensitive ? foldCase(directory) : directory
+    const components = folded.split('/').filter((component) => component !== '')
+    this.#covers = this.#patterns.map((pattern) => covers(pattern, components))
+    this.#components = components
+    this.#directory = directory
   }
+}
+
+/** The last component of a path, and what is before it. The root has an empty name. */
+function parted(path: ByteString): { readonly directory: ByteString; readonly name: ByteString } {
+  const end = path.length > 1 && path.endsWith('/') ? path.length - 1 : path.length
+  const slash = path.lastIndexOf('/', end - 1)
+  return { directory: path.slice(0, Math.max(slash, 0)), name: path.slice(slash + 1, end) }
+}
+
+function joined(parents: readonly ByteString[], name: ByteString): readonly ByteString[] {
+  return name === '' ? parents : [...parents, name]
 }
 
 /** Whether `pattern` covers the path or a directory on the way to it. */
@@ -137,14 +158,18 @@ function covers({ head, runs }: Pattern, components: readonly ByteString[]): boo
   return true
 }
 
-/** The same, knowing that the pattern does not cover the directory that holds the path. */
-function coversEntry(pattern: Pattern, components: readonly ByteString[]): boolean {
-  const { head, runs } = pattern
+/** Whether `pattern` covers `name` in a directory that it does not cover. */
+function coversEntry(pattern: Pattern, parents: readonly ByteString[], name: ByteString): boolean {
+  const { head, runs, last } = pattern
+  if (last !== undefined && name !== '' && !last(name)) return false
   const [run] = runs
   if (head === undefined && run !== undefined && runs.length === 1) {
+    if (run.length === 1 && name !== '') return true
+    const components = joined(parents, name)
     const at = components.length - run.length
     return at >= 0 && matchesAt(run, components, at)
   }
+  const components = joined(parents, name)
   if (head !== undefined && runs.length === 0 && head.length !== components.length) return false
   return covers(pattern, components)
 }

@@ -54,6 +54,7 @@ import {
   encodeInner,
   encodeListLeaf,
   LEAF_HEAD,
+  scanLeaf,
   type TreeEntry,
   writeEntry,
 } from '../../src/format/tree.ts'
@@ -324,6 +325,8 @@ const entryFields = fc.record(
   { requiredKeys: ['name', 'type', 'mode', 'uid', 'gid', 'mtime', 'size'] },
 )
 
+const PLAIN = { type: 0, mode: 0, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 }, size: 0 }
+
 function encodeLeaf(entries: readonly TreeEntry[]): Uint8Array {
   const out = new CborWriter()
   out.raw(LEAF_HEAD)
@@ -349,12 +352,11 @@ test('tree leaves', () => {
 })
 
 test('M1: names that no file system may hold are refused one by one, the rest of the leaf is good', () => {
-  const base = { type: 0, mode: 0, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 }, size: 0 }
   const names = ['', '.', '..', 'a', 'a', 'a/b', 'b\0c', 'x'.repeat(4096), 'b', '/etc', 'c', 'ab']
   const refused: string[] = []
   const good: string[] = []
   decodeLeaf(
-    encodeLeaf(names.map((name) => ({ ...base, name }))),
+    encodeLeaf(names.map((name) => ({ ...PLAIN, name }))),
     ({ name }) => good.push(name),
     ({ name }) => refused.push(name),
   )
@@ -376,6 +378,89 @@ test('an unknown negative key is critical, an unknown positive one is not', () =
     out.text('from the future')
     expect(leafEntries(out.finish())[0]?.unknownCritical).toBe(isCritical)
   }
+})
+
+test('a row says of each entry what the entry says, and makes it when asked', () => {
+  const leaf = fc
+    .uniqueArray(entryFields, { maxLength: 8, selector: ({ name }) => name })
+    .map((entries) => entries.sort((a, b) => (a.name < b.name ? -1 : 1)) as TreeEntry[])
+  fc.assert(
+    fc.property(leaf, fc.nat(7), (entries, wanted) => {
+      const encoded = encodeLeaf(entries)
+      const seen: { readonly name: string; readonly type: number }[] = []
+      const made: TreeEntry[] = []
+      scanLeaf(
+        encoded,
+        (row) => {
+          if (seen.length === wanted) made.push(row.entry())
+          seen.push({ name: row.name, type: row.type })
+        },
+        () => {},
+      )
+      const all = leafEntries(encoded)
+      expect(seen).toEqual(all.map(({ name, type }) => ({ name, type })))
+      expect(made).toEqual(all.slice(wanted, wanted + 1))
+    }),
+  )
+})
+
+test('entries that nobody asks for are checked like the others', () => {
+  const pass = (encoded: Uint8Array) => () =>
+    scanLeaf(
+      encoded,
+      () => {},
+      (_row, problem) => {
+        throw new Error(problem)
+      },
+    )
+  const leafWith = (key: number, write: (out: CborWriter) => void) => {
+    const out = new CborWriter()
+    out.raw(LEAF_HEAD)
+    out.map(2)
+    out.integer(0)
+    out.byteString('name')
+    out.integer(key)
+    write(out)
+    return out.finish()
+  }
+  for (const [key, write] of [
+    [1, (out) => out.text('file')],
+    [2, (out) => out.integer(0o10000)],
+    [3, (out) => out.integer(2 ** 32)],
+    [4, (out) => out.integer(-1)],
+    [6, (out) => out.integer(1_000_000_000)],
+    [8, (out) => out.integer(1_000_000_000)],
+    [10, (out) => out.integer(2n ** 63n)],
+    [11, (out) => out.bytes(Buffer.alloc(35))],
+    [12, (out) => out.array(1)],
+    [13, (out) => out.bytes(Buffer.alloc(LIMIT.targetBytesMax + 1))],
+    [15, (out) => out.bytes(Buffer.alloc(31))],
+    [16, (out) => out.integer(1)],
+    [18, (out) => out.bytes(Buffer.alloc(33))],
+    [25, (out) => out.integer(1_000_000_000)],
+    [60, (out) => out.raw(Uint8Array.of(0xf6))],
+  ] as const satisfies readonly (readonly [number, (out: CborWriter) => void])[]) {
+    expect(pass(leafWith(key, write)), `key ${key}`).toThrow(/cannot decode tree leaf/)
+  }
+  const good = leafWith(2, (out) => out.integer(0o644))
+  expect(pass(good)).not.toThrow()
+  expect(pass(good.subarray(0, -1))).toThrow(/ends too early|beyond the end/)
+  expect(pass(Uint8Array.of(2, ...good.subarray(1)))).toThrow(/unknown version 2/)
+  expect(pass(encodeLeaf([]))).not.toThrow()
+  const named = (name: string): TreeEntry => ({ ...PLAIN, name })
+  for (const [names, problem] of [
+    [['b', 'a'], /out of order/],
+    [['a', 'a'], /there twice/],
+    [['ab', 'a'], /out of order/],
+    [['a/b'], /slash/],
+    [['a\0b'], /NUL/],
+    [['..'], /directory reference/],
+    [[''], /empty/],
+    [['x'.repeat(LIMIT.nameBytesMax + 1)], /bytes/],
+  ] as const) {
+    expect(pass(encodeLeaf(names.map(named))), names.join()).toThrow(problem)
+  }
+  expect(pass(encodeLeaf(['a', 'a.', '...', 'b'].toSorted().map(named)))).not.toThrow()
 })
 
 test('inner nodes and chunk lists', () => {

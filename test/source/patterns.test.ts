@@ -121,6 +121,17 @@ test.each(PATH_CASES)('compilePatterns(%j) on %s: %s', (pattern, path, expected)
   expect(matches([pattern], path)).toBe(expected)
 })
 
+test.each(PATH_CASES)(
+  'a name in a directory is matched like its path: %j, %s',
+  (pattern, path, expected) => {
+    const slash = path.lastIndexOf('/')
+    const [directory, name] = [path.slice(0, slash), path.slice(slash + 1)].map(byteStringOf)
+    const matcher = compilePatterns([byteStringOf(pattern)])
+    matcher.matchesIn('/elsewhere', 'x')
+    expect(matcher.matchesIn(directory ?? '', name ?? '')).toBe(expected)
+  },
+)
+
 describe('compilePatterns()', () => {
   test('takes back with ! what patterns before covered, in their order (E23)', () => {
     expect(matches(['*.txt', '!keep.txt'], '/a/keep.txt')).toBe(false)

@@ -47,7 +47,8 @@ export function nameGoal(query: NameQuery): SearchGoal<FoundEntry> {
   }
   return {
     dependsOnPath,
-    covers: (entry, path) => matcher.matches(dependsOnPath ? path : `/${entry.name}`),
+    looksAtAll: false,
+    covers: (name, directory) => matcher.matchesIn(dependsOnPath ? directory : '', name),
     mayFindBelow: (path) => !dependsOnPath || matcher.mayMatchBelow(path),
     entryHits: (entry, _parent, isCovered) =>
       isCovered && isInTime(entry) ? [foundEntry(entry)] : [],

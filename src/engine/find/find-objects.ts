@@ -64,6 +64,7 @@ export function objectGoal(
   const search = new ObjectSearch(reader, query, signal)
   return {
     dependsOnPath: false,
+    looksAtAll: true,
     covers: () => false,
     mayFindBelow: () => true,
     entryHits: (entry, parent) => search.entryHits(entry, parent),

@@ -22,8 +22,10 @@ export interface SearchGoal<Hit> {
    * whether it is covered, alone.
    */
   readonly dependsOnPath: boolean
-  /** Whether the entry is covered, and with it all that is below: its directory is not. */
-  covers(entry: TreeEntry, path: ByteString): boolean
+  /** Whether there may be something to find in any entry, or else only in those that are covered. */
+  readonly looksAtAll: boolean
+  /** Whether an entry is covered, and with it all that is below: its directory is not. */
+  covers(name: ByteString, directory: ByteString): boolean
   /** Whether there is anything to find below a directory that is not covered. */
   mayFindBelow(path: ByteString): boolean
   /** What is found in an entry, but not below it. Must not hold on to the entry. */
@@ -143,6 +145,11 @@ export class TreeSearch<Hit> {
             onHit(hit, place.path)
           }
         },
+        wants: (row) =>
+          goal.looksAtAll ||
+          place.isCovered ||
+          row.type === ENTRY_TYPE.directory ||
+          goal.covers(row.name, place.path),
       })
       for (;;) {
         const entry = cursor.entry ?? (await cursor.peek())
@@ -161,7 +168,7 @@ export class TreeSearch<Hit> {
   async #visit(entry: TreeEntry, parent: NodeRoot, place: Place): Promise<Found<Hit> | undefined> {
     const { goal, onHit } = this.#options
     const path = `${place.path}/${entry.name}`
-    const isCovered = place.isCovered || goal.covers(entry, path)
+    const isCovered = place.isCovered || goal.covers(entry.name, place.path)
     let hits: readonly Hit[] = []
     try {
       const pending = goal.entryHits(entry, parent, isCovered)

@@ -5,6 +5,7 @@ import { toHex } from '../../../src/base/bytes.ts'
 import { nameGoal, type NameQuery } from '../../../src/engine/find/find-names.ts'
 import { objectGoal, WantedIds } from '../../../src/engine/find/find-objects.ts'
 import { type SearchGoal, TreeSearch } from '../../../src/engine/find/tree-search.ts'
+import { CborWriter } from '../../../src/format/cbor.ts'
 import type { NodeRoot } from '../../../src/format/tree.ts'
 import { countReads } from '../../support/counting-blobs.ts'
 import { openBlobs } from '../../support/open-blobs.ts'
@@ -138,6 +139,27 @@ describe('names', () => {
     expect(result.found).toEqual([['/good/notes.txt'], ['/good/notes.txt']])
     expect(result.damaged).toEqual(['/bad', '/bad'])
     expect(result.damageCount).toBe(2)
+  })
+
+  test('finds nothing in a node of which any entry is malformed, also one that nobody asks for', async () => {
+    const builder = await RepositoryBuilder.create({})
+    const spoiled = (name: string) => {
+      const out = new CborWriter()
+      out.map(2)
+      out.integer(0)
+      out.byteString(name)
+      out.integer(2)
+      out.integer(0o10000)
+      return { name, encoded: out.finish() }
+    }
+    const notes = builder.entry('notes.txt', Buffer.from('1'))
+    const root = builder.tree({
+      bad: { type: 'directory', subtree: builder.directory([notes, spoiled('other')]) },
+      good: { type: 'directory', subtree: builder.directory([notes]) },
+    })
+    const result = await search(builder, [root], () => nameGoal(names('notes.txt')))
+    expect(result.found).toEqual([['/good/notes.txt']])
+    expect(result.damaged).toEqual(['/bad'])
   })
 })
 
