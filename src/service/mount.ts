@@ -2,7 +2,7 @@
 
 import { byteStringOf } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
-import type { BrowseChild, BrowseDirectory } from '../engine/browse/browse-node.ts'
+import { waitAtMost } from '../base/wait-at-most.ts'
 import { type Mounted, mountFuse } from '../fuse/mount.ts'
 import { isWithin, prepareMountpoint } from '../fuse/mountpoint.ts'
 import { MOUNT_SUBTYPE, MOUNT_TYPE } from './mount/mount-type.ts'
@@ -11,8 +11,11 @@ import type { Access } from './access.ts'
 import { readXattrsOf } from './browse/entry-xattrs.ts'
 import { ErrorLog } from './browse/error-log.ts'
 import { type Browsing, type BrowsingRequest, openBrowsing } from './browse/open-browsing.ts'
+import { lookAhead } from './mount/look-ahead.ts'
 import { MountedFiles } from './mount/mounted-files.ts'
 
+/** How long looking ahead may keep who mounts waiting; after that both go on. */
+const LOOK_AHEAD_WAIT_MS = 250
 /** A storage that answers no sooner than this is told to readers as an error. */
 const REQUEST_TIMEOUT_MS = 60_000
 const ROOT = { uid: 0, gid: 0 }
@@ -62,20 +65,13 @@ async function refuseInsideSource(
 }
 
 /**
- * Goes to what the newest snapshot is about, while the kernel is asked to mount: who looks around looks
- * there first. Whatever fails fails again for who asks for it.
+ * Looks at what the newest snapshot is about, while the kernel is asked to mount: who looks around
+ * looks there first. Whatever fails fails again for who asks for it.
  */
-async function lookAhead({ catalog, root }: Browsing): Promise<void> {
-  const newest = (await catalog.snapshots()).at(-1)
-  const path = newest?.paths[0]
-  if (newest === undefined || path === undefined) return
-  const names = ['ids', newest.id.slice(0, 8), ...path.split('/').filter((name) => name !== '')]
-  let directory: BrowseDirectory | undefined = root
-  for (const name of names) {
-    const child: BrowseChild | undefined = await directory?.find(byteStringOf(name))
-    directory = child?.open?.()
-  }
-  await directory?.page(0)
+async function lookAtNewest({ catalog }: Browsing, files: MountedFiles): Promise<void> {
+  const [path] = (await catalog.snapshots()).at(-1)?.paths ?? []
+  const names = path?.split('/').filter((name) => name !== '') ?? []
+  await lookAhead(files, ['at', 'now', ...names].map(byteStringOf))
 }
 
 interface Served {
@@ -88,7 +84,7 @@ async function serve(access: Access, request: MountRequest, served: Served): Pro
   const { seams, signal } = access
   const { allowOther, defaultPermissions } = request
   const files = mountedFiles(request, browsing)
-  const isWarm = lookAhead(browsing).catch(() => {})
+  const looking = lookAtNewest(browsing, files).catch(() => {})
   const log = new ErrorLog(seams.clock, (message) => access.warn(message))
   const mounted = await mountFuse({
     mountpoint,
@@ -97,7 +93,7 @@ async function serve(access: Access, request: MountRequest, served: Served): Pro
     allowOther,
     defaultPermissions,
   })
-  await isWarm
+  await waitAtMost(LOOK_AHEAD_WAIT_MS, looking, seams.clock)
   const server = new FuseServer(mounted.device, files, {
     onReady: () => {
       mounted.raiseReadAhead()

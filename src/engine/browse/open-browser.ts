@@ -3,6 +3,7 @@
  * what was decoded. For mounts and servers.
  */
 
+import { waitAtMost } from '../../base/wait-at-most.ts'
 import { openPool } from '../../pipeline/work-pool.ts'
 import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
 import type { Repository } from '../../repository/repository.ts'
@@ -57,13 +58,7 @@ async function openSegmentPools({ environment, repository }: BrowserOptions) {
     pool,
     inlinePool,
     /** Who reads first is not to wait for threads that load their code; nor for ones that never come. */
-    untilUp: async () => {
-      const limit = new AbortController()
-      const late = environment.clock.sleep(THREADS_WAIT_MS, limit.signal)
-      late.catch(() => {}) // It is interrupted once all are up.
-      await Promise.race([allUp, late])
-      limit.abort()
-    },
+    untilUp: () => waitAtMost(THREADS_WAIT_MS, allUp, environment.clock),
     close: async () => {
       await pool.close()
       await inlinePool.close()

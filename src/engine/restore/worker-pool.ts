@@ -1,6 +1,7 @@
 /** The workers of a restore: opened when first needed, stopped without leaving anything behind. */
 
 import { assert } from '../../base/errors.ts'
+import { waitAtMost } from '../../base/wait-at-most.ts'
 import type { Target } from '../../source/target-files.ts'
 import type { RestoreJob, RestoreResult } from '../../pipeline/restore-job.ts'
 import type { RestoreInit } from '../../pipeline/restore-body.ts'
@@ -123,9 +124,7 @@ export class RestoreWorkers {
     if (this.#opening === undefined) return
     this.cancel()
     const { clock } = this.#options.environment
-    const timeout = new AbortController()
-    const stopped = Promise.allSettled(this.#running).then(() => timeout.abort())
-    await Promise.race([stopped, clock.sleep(STOP_MS_MAX, timeout.signal).catch(() => {})])
+    await waitAtMost(STOP_MS_MAX, Promise.allSettled(this.#running), clock)
     const pool = await this.#opening.catch(() => undefined)
     await pool?.close()
   }

@@ -1,30 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { StoredDirectory } from '../../../src/engine/browse/browse-node.ts'
 import { BLOB_TYPE, REFERENCE_BYTES } from '../../../src/format/constants.ts'
-import type { NodeRoot, TreeEntry } from '../../../src/format/tree.ts'
+import type { TreeEntry } from '../../../src/format/tree.ts'
 import { encodeXattrs } from '../../../src/format/xattrs.ts'
 import type { Entry } from '../../../src/fuse/file-system.ts'
-import { readXattrsOf } from '../../../src/service/browse/entry-xattrs.ts'
-import { MountedFiles } from '../../../src/service/mount/mounted-files.ts'
-import { browserOf } from '../../support/open-browser.ts'
-import { RepositoryBuilder, TEST_TIME } from '../../support/repository-builder.ts'
+import type { MountedFiles } from '../../../src/service/mount/mounted-files.ts'
+import { mountedFilesOf } from '../../support/mounted-files.ts'
+import { RepositoryBuilder } from '../../support/repository-builder.ts'
 
 const ROOT = 1
-
-async function mounted(builder: RepositoryBuilder, root: NodeRoot): Promise<MountedFiles> {
-  const { repository } = await builder.finish(root)
-  const { blobs, nodes } = await browserOf(repository)
-  return new MountedFiles({
-    root: new StoredDirectory(root, nodes, 'snapshot'),
-    blobs,
-    nodes,
-    owner: { uid: 1, gid: 2 },
-    madeAt: TEST_TIME,
-    ownerRoot: false,
-    statfs: () => ({ byteCount: 0, fileCount: 0 }),
-    xattrs: (entry) => readXattrsOf(entry, blobs),
-  })
-}
 
 /** What the builder takes of an entry's content. */
 function contentOf({ size = 0, content, contentList }: Partial<TreeEntry>) {
@@ -67,7 +50,7 @@ describe('MountedFiles', () => {
       'e/two': { type: 'file', linkGroup: 7n },
       single: { type: 'file' },
     })
-    const files = await mounted(builder, root)
+    const files = await mountedFilesOf(builder, root)
     const attributes = async (...names: readonly string[]) =>
       (await lookup(files, ...names)).attributes
     expect(await attributes('sparse')).toMatchObject({ byteCount: size, blockCount: 16 })
@@ -97,7 +80,7 @@ describe('MountedFiles', () => {
       apart: { type: 'file', xattrsId },
       none: { type: 'file' },
     })
-    const files = await mounted(builder, root)
+    const files = await mountedFilesOf(builder, root)
     for (const name of ['inline', 'apart']) {
       const { node } = await lookup(files, name)
       expect([...(await files.xattrNames(node))].toSorted()).toEqual([
@@ -114,7 +97,7 @@ describe('MountedFiles', () => {
     const builder = await RepositoryBuilder.create()
     const paths = Array.from({ length: 50 }, (_, i) => `a/b${i}/c/file`)
     const root = builder.tree(Object.fromEntries(paths.map((path) => [path, Buffer.from('x')])))
-    const files = await mounted(builder, root)
+    const files = await mountedFilesOf(builder, root)
     const looked: number[] = []
     for (const path of paths) {
       let node = ROOT
@@ -142,7 +125,7 @@ describe('MountedFiles', () => {
     const root = builder.tree(
       Object.fromEntries(names.map((name) => [`d/${name}`, Buffer.from('x')])),
     )
-    const files = await mounted(builder, root)
+    const files = await mountedFilesOf(builder, root)
     const { node } = await lookup(files, 'd')
     const { handle, isImmutable } = await files.openDirectory(node)
     expect(isImmutable).toBe(true)
@@ -166,7 +149,7 @@ describe('MountedFiles', () => {
   test('a node of what was forgotten is stale, not something else', async () => {
     const builder = await RepositoryBuilder.create()
     const root = builder.tree({ 'd/f': Buffer.from('x') })
-    const files = await mounted(builder, root)
+    const files = await mountedFilesOf(builder, root)
     const directory = await lookup(files, 'd')
     const { node } = await lookup(files, 'd', 'f')
     files.forget(node, 1)
@@ -180,7 +163,7 @@ describe('MountedFiles', () => {
     missing.writeUInt32LE(5, 32)
     const entry: Partial<TreeEntry> = builder.content(5, missing)
     const root = builder.tree({ 'd/bad': { ...contentOf(entry), type: 'file' } })
-    const files = await mounted(builder, root)
+    const files = await mountedFilesOf(builder, root)
     const { node } = await lookup(files, 'd', 'bad')
     const reading = async () => await files.read(node, 0, 5, () => {})
     await expect(reading()).rejects.toMatchObject({
