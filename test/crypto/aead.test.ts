@@ -215,6 +215,43 @@ describe.each(CASES)('createAead($name, $implementation)', ({ id, noble, impleme
   })
 })
 
+/** As newer runtimes have it, and this one where it is told to. */
+function withTransfer<T>(action: () => T): { readonly result: T; readonly bytesFreed: number } {
+  const known = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'transfer')
+  let bytesFreed = 0
+  Object.defineProperty(ArrayBuffer.prototype, 'transfer', {
+    configurable: true,
+    value: function (this: ArrayBuffer, byteCount: number) {
+      bytesFreed += this.byteLength
+      structuredClone(this, { transfer: [this] })
+      return new ArrayBuffer(byteCount)
+    },
+  })
+  try {
+    const result = action()
+    return { result, bytesFreed }
+  } finally {
+    if (known === undefined) Reflect.deleteProperty(ArrayBuffer.prototype, 'transfer')
+    else Object.defineProperty(ArrayBuffer.prototype, 'transfer', known)
+  }
+}
+
+test.each(Object.values(AEAD))('cipher %d gives back what it made, and nothing else', (id) => {
+  const aead = createAead(id, 'node')
+  const [key, nonce] = [patterned(32), patterned(12)]
+  const plain = patterned(300_000)
+  const sealed = aead.seal(key, nonce, undefined, plain)
+  const { result, bytesFreed } = withTransfer(() => [
+    aead.seal(key, nonce, undefined, plain),
+    aead.open(key, nonce, undefined, sealed),
+  ])
+  expect(bytesFreed).toBe(2 * plain.length)
+  expect(result).toEqual([sealed, plain])
+  expect([key.length, nonce.length, plain.length, sealed.length]).toEqual([
+    32, 12, 300_000, 300_016,
+  ])
+})
+
 describe('positionNonce()', () => {
   test.each([
     [0, 0, '000000000000000000000000'],

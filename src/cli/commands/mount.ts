@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { openAccess } from '../../service/access.ts'
 import { runMount } from '../../service/mount.ts'
+import { letBuffersBeGivenBack, optimizeLater } from '../../service/node-environment.ts'
 import type { CommandContext } from '../command.ts'
 import { browseRequestOf } from '../browse-request.ts'
 import type { MountArguments } from '../options/mount.ts'
@@ -13,6 +14,8 @@ export default async function mount(
   args: MountArguments,
   context: CommandContext,
 ): Promise<number> {
+  optimizeLater()
+  letBuffersBeGivenBack()
   const access = await openAccess(args, context)
   try {
     await runMount(access, {
