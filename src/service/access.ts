@@ -85,8 +85,8 @@ export async function openAccess(
 export async function beginAccess(args: AccessArguments, context: AccessContext): Promise<Access> {
   const access = await openRepositoryAccess(args, context)
   access.open().catch(() => {})
-  const { nodeEnvironment, optimizeLater } = await import('./node-environment.ts')
-  optimizeLater()
+  const { nodeEnvironment, tuneForReading } = await import('./node-environment.ts')
+  tuneForReading()
   return Object.assign(access, { seams: nodeEnvironment(undefined) })
 }
 

@@ -9,6 +9,7 @@ import { createAt, isCreated } from '../../service/create.ts'
 import {
   compileLess,
   keepYoungGenerationSmall,
+  letBuffersBeGivenBack,
   shareHeaps,
 } from '../../service/node-environment.ts'
 import type { CommandContext } from '../command.ts'
@@ -173,6 +174,7 @@ export default async function backup(
   context: CommandContext,
 ): Promise<number> {
   compileLess()
+  letBuffersBeGivenBack()
   const access = await openAccess(args, context, args.jobs ?? args.readConcurrency)
   const reporter = new BackupReporter(context)
   const progress = startProgress(context, {

@@ -3,7 +3,7 @@
 import { resolve } from 'node:path'
 import { openAccess } from '../../service/access.ts'
 import { runMount } from '../../service/mount.ts'
-import { letBuffersBeGivenBack, optimizeLater } from '../../service/node-environment.ts'
+import { tuneForReading } from '../../service/node-environment.ts'
 import type { CommandContext } from '../command.ts'
 import { browseRequestOf } from '../browse-request.ts'
 import type { MountArguments } from '../options/mount.ts'
@@ -14,8 +14,7 @@ export default async function mount(
   args: MountArguments,
   context: CommandContext,
 ): Promise<number> {
-  optimizeLater()
-  letBuffersBeGivenBack()
+  tuneForReading()
   const access = await openAccess(args, context)
   try {
     await runMount(access, {

@@ -1,7 +1,7 @@
 /** `cairn serve webdav` */
 
 import { openAccess } from '../../service/access.ts'
-import { letBuffersBeGivenBack, optimizeLater } from '../../service/node-environment.ts'
+import { tuneForReading } from '../../service/node-environment.ts'
 import { runServeWebdav } from '../../service/serve-webdav.ts'
 import type { CommandContext } from '../command.ts'
 import { browseRequestOf } from '../browse-request.ts'
@@ -13,8 +13,7 @@ export default async function serveWebdav(
   args: ServeWebdavArguments,
   context: CommandContext,
 ): Promise<number> {
-  optimizeLater()
-  letBuffersBeGivenBack()
+  tuneForReading()
   const access = await openAccess(args, context)
   try {
     await runServeWebdav(access, {
