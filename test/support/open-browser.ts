@@ -13,7 +13,7 @@ export async function browserOf(
   const browser = await openBrowser({
     environment: { ...nodeEnvironment(1), threads: 0 },
     repository,
-    cacheDirectory: undefined,
+    cacheDirectory: () => Promise.resolve(undefined),
     cacheBytesMax,
     signal: controller.signal,
   })

@@ -4,7 +4,7 @@
  */
 
 import { waitAtMost } from '../../base/wait-at-most.ts'
-import { openPool } from '../../pipeline/work-pool.ts'
+import { openPool, type WorkPool } from '../../pipeline/work-pool.ts'
 import { type OpenedIndex, openIndex } from '../../repository/open-index.ts'
 import type { Repository } from '../../repository/repository.ts'
 import { type Environment, workEnvironment } from '../environment.ts'
@@ -15,9 +15,10 @@ const THREADS_WAIT_MS = 1_000
 
 export interface BrowserOptions {
   readonly environment: Environment
-  readonly repository: Repository
+  /** May still be on its way. */
+  readonly repository: Repository | Promise<Repository>
   /** A folder of this repository's cache; undefined keeps the index in memory. */
-  readonly cacheDirectory: string | undefined
+  readonly cacheDirectory: () => Promise<string | undefined>
   /** For decoded segments. */
   readonly cacheBytesMax: number
   readonly signal: AbortSignal
@@ -33,9 +34,14 @@ export interface Browser {
   close(): Promise<void>
 }
 
-/** Workers that decode data, and a pool without any, which decodes trees on this thread. */
+/**
+ * Workers that decode data, and a pool without any, which decodes trees on this thread. The workers
+ * load their code while the repository is still on its way: while keys are derived.
+ */
 async function openSegmentPools({ environment, repository }: BrowserOptions) {
-  const { data, metadata } = repository.keyring.ids
+  const init = Promise.resolve(repository).then(({ keyring: { ids } }) => ({
+    idKeys: { data: ids.data, metadata: ids.metadata },
+  }))
   let upCount = 0
   let onAllUp = () => {}
   const allUp = new Promise<void>((resolve) => {
@@ -44,7 +50,7 @@ async function openSegmentPools({ environment, repository }: BrowserOptions) {
   const poolOf = (threads: number) =>
     openPool({
       purpose: 'segment',
-      init: { idKeys: { data, metadata } },
+      init,
       threads,
       environment: workEnvironment(environment),
       entry: environment.workerEntry,
@@ -52,7 +58,14 @@ async function openSegmentPools({ environment, repository }: BrowserOptions) {
         if (++upCount >= threads) onAllUp()
       },
     })
-  const [pool, inlinePool] = await Promise.all([poolOf(environment.threads), poolOf(0)])
+  const pool = await poolOf(environment.threads)
+  let inlinePool: WorkPool<'segment'>
+  try {
+    inlinePool = await poolOf(0)
+  } catch (error) {
+    await pool.close()
+    throw error
+  }
   pool.send('up')
   return {
     pool,
@@ -67,10 +80,13 @@ async function openSegmentPools({ environment, repository }: BrowserOptions) {
 }
 
 export async function openBrowser(options: BrowserOptions): Promise<Browser> {
-  const { repository, cacheDirectory, cacheBytesMax, signal } = options
+  const { cacheBytesMax, signal } = options
   const { pool, inlinePool, untilUp, close: closePools } = await openSegmentPools(options)
-  const open = () =>
-    openIndex(repository, { cacheDirectory, bulk: false, readOrphans: true, signal })
+  const repository = await options.repository
+  const open = async () => {
+    const cacheDirectory = await options.cacheDirectory()
+    return await openIndex(repository, { cacheDirectory, bulk: false, readOrphans: true, signal })
+  }
   let opened: OpenedIndex
   try {
     opened = await open()

@@ -34,16 +34,21 @@ export async function openBrowsing(
   request: BrowsingRequest,
 ): Promise<Browsing> {
   const { seams, signal } = access
-  const repository = await access.open()
-  requireReader(repository.keyring, what)
-  const cache = await access.cache()
+  const opening = access.open().then((opened) => {
+    requireReader(opened.keyring, what)
+    return opened
+  })
   const browser = await openBrowser({
     environment: seams,
-    repository,
-    cacheDirectory: cache === undefined ? undefined : `${cache.path}/index`,
+    repository: opening,
+    cacheDirectory: async () => {
+      const cache = await access.cache()
+      return cache === undefined ? undefined : `${cache.path}/index`
+    },
     cacheBytesMax: request.cacheBytes,
     signal,
   })
+  const repository = await opening
   const { filter, templates, timeTemplate } = request
   const catalog = new SnapshotCatalog({
     repository,
