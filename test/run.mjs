@@ -86,7 +86,7 @@ run('npm', [
   '--no-audit',
   '--no-fund',
 ])
-check('build', bin('tsc'), ['-p', 'tsconfig.json'])
+check('build', 'npm', ['run', 'build'])
 check('types of tests and benchmarks', bin('tsc'), ['-p', 'test/tsconfig.json'])
 check('format', bin('biome'), ['format'])
 check('lint', bin('oxlint'), ['--type-aware'])

@@ -143,7 +143,6 @@ const BANS: readonly Ban[] = [
       'service/ask-on-terminal.ts': 'the terminal is opened as a file',
       'service/patterns.ts': 'lists of files and patterns, which the user names',
       'service/backup.ts': 'which folders are the repository and the cache',
-      'cli/commands/version.ts': 'the version stands in package.json',
     },
   },
   {

@@ -48,6 +48,14 @@ export default function setUp(): void {
     }
     // A type error is `npm test`'s to report: what was emitted is the code as it is now.
     if (built.status !== 0) process.stderr.write(`the build has errors:\n${built.stdout}\n`)
+    const bundled = spawnSync('node_modules/.bin/rolldown', ['-c', 'rolldown.config.ts'], {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, BUNDLE_DIR: fresh },
+    })
+    if (bundled.status !== 0) {
+      throw new Error('cairn could not be bundled', { cause: bundled.error ?? bundled.stderr })
+    }
     moveChanged(fresh)
   } finally {
     rmSync(fresh, { recursive: true, force: true })

@@ -1,15 +1,14 @@
 /** `cairn version` */
 
-import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import type { CommandContext } from '../command.ts'
 import type { VersionArguments } from '../options/version.ts'
 import { writeJsonLine } from '../render/json-lines.ts'
 
-/** From package.json, which lies two folders above both src/cli and dist/cli. */
+/** From package.json, by the package's own name: modules are bundled, and lie anywhere in it. */
 export function programVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url)
-  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }
-  return version
+  const load = createRequire(import.meta.url)
+  return (load('cairn/package.json') as { readonly version: string }).version
 }
 
 export default async function version(
