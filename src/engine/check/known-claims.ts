@@ -35,8 +35,9 @@ function claimOf({ repository }: CheckContext, entry: IndexedPack): PackClaim {
   return {
     key: repository.packKey(entry.preamble),
     idKeys: { data: ids.data, metadata: ids.metadata },
-    preamble: entry.preamble,
-    directory: entry.directory.bytes,
+    // Copies: a view takes all of its buffer along to a thread, which here is the index file.
+    preamble: Uint8Array.from(entry.preamble),
+    directory: Uint8Array.from(entry.directory.bytes),
   }
 }
 
