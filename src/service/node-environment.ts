@@ -84,7 +84,8 @@ export function tuneForReading(): void {
 /**
  * From now on V8 inlines next to nothing when it optimizes a function: what runs for seconds in several
  * threads compiles for longer than it saves. Measured on a first backup: 0.3 s of processor time less
- * for compiling, 0.05 s more for what is compiled. Only for a process that is cairn's alone.
+ * for compiling, 0.05 s more for what is compiled; on a check of 1 GB, 0.05 s less of 2.1 in all. Only
+ * for a process that is cairn's alone.
  */
 export function compileLess(): void {
   setFlagsFromString('--max-inlined-bytecode-size-cumulative=60')

@@ -31,6 +31,8 @@ export default async function check(
 ): Promise<number> {
   const { json, quiet, stdout, stderr } = context
   const access = await beginAccess(args, context)
+  const { compileLess } = await import('../../service/node-environment.ts')
+  compileLess()
   const { findingText, runCheck } = await import('../../service/check.ts')
   let line = ''
   const progress = startProgress(context, { lines: () => [line] })
