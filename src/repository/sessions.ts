@@ -74,12 +74,13 @@ export class Session {
   }
 
   /**
-   * Writes a beat if the last one is long ago. Of a run that slept others may think that it is dead,
-   * and remove its session: whoever is about to write a snapshot has to be known to be there.
+   * Writes a beat if the last one is long ago, or gone. Of a run that slept, or whose clock is wrong,
+   * others may think that it is dead, and remove its session: whoever is about to write a snapshot has
+   * to be known to be there.
    */
   async renew(signal?: AbortSignal): Promise<void> {
     const ageNs = this.#repository.clock.wallNs() - this.#beatNs
-    if (ageNs > RENEWED_AFTER_NS) await this.beat(signal)
+    if (ageNs > RENEWED_AFTER_NS || (await this.wasEnded())) await this.beat(signal)
   }
 
   /** Removes the last beat: this session is over. Also after an abort. */

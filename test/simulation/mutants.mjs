@@ -631,6 +631,18 @@ export const MUTANTS = [
     ],
   },
   {
+    name: 'removed-session-not-renewed',
+    why: 'a run whose session somebody removed, who took it for dead, writes a snapshot without one',
+    tests: { file: UNSETTLED, name: 'dies right after its snapshot' },
+    edits: [
+      {
+        file: 'src/repository/sessions.ts',
+        find: 'if (ageNs > RENEWED_AFTER_NS || (await this.wasEnded())) await',
+        replace: 'if (ageNs > RENEWED_AFTER_NS) await',
+      },
+    ],
+  },
+  {
     name: 'unlock-ends-unconfirmed',
     why: '`unlock` removes the session of a snapshot that was not confirmed',
     tests: { file: 'test/engine/unlock.test.ts', name: 'an unconfirmed snapshot' },

@@ -73,7 +73,10 @@ async function test(copy, { file, name }) {
   return `${title}: ${error}`
 }
 
-const COPIED = ['src', 'test', 'tsconfig.json', 'package.json', 'vitest.config.ts', 'FORMAT.md']
+const COPIED = [
+  ...['src', 'test', 'FORMAT.md', 'package.json'],
+  ...['tsconfig.json', 'rolldown.config.ts', 'vitest.config.ts'],
+]
 
 async function hunt(mutant) {
   const copy = mkdtempSync(join(tmpdir(), 'cairn-mutant-'))

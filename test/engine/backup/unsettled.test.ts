@@ -225,6 +225,31 @@ test('a run that slept, and whose session somebody removed, is there again befor
   expect(names(disk, 'sessions')).toEqual([])
 })
 
+test('a run that dies right after its snapshot, and whose session somebody had removed, left it unconfirmed', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  const environment = newProcess(alive)
+  const opening = openAgain(disk, environment)
+  const flush = disk.flush.bind(disk)
+  let isEnded = false
+  disk.flush = async () => {
+    await flush()
+    // Whoever takes the run for dead may prune what nobody needs yet.
+    if (isEnded || names(disk, 'index').length === 0) return
+    isEnded = true
+    endSessions(disk)
+  }
+  let left: MemoryBackend | undefined
+  const save = disk.save.bind(disk)
+  disk.save = async (file, bytes, options) => {
+    await save(file, bytes, options)
+    if (file.kind === 'snapshots') left = copyOf(disk)
+  }
+  await backUp(disk, source, { environment, opening })
+  if (left === undefined) throw new Error('no snapshot')
+  expect(names(left, 'sessions')).toHaveLength(1)
+})
+
 /** Lets somebody take the run that writes the first snapshot for dead, name it, and doom its data. */
 function takenForDead(disk: MemoryBackend): void {
   const flush = disk.flush.bind(disk)
