@@ -20,7 +20,7 @@ import { loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readAll, seeded } from './compare/data.ts'
-import { touchMemory } from './compare/memory.ts'
+import { settleMemory } from './compare/memory.ts'
 import { summarise } from './compare/report.ts'
 import { projectFolder } from './compare/settings.ts'
 
@@ -300,9 +300,9 @@ async function measureAll(
   for (let round = 0; round < rounds; round++) {
     for (const [row, [script, name]] of Object.entries(SCRIPTS)) {
       for (const one of contestants) {
-        const take = (snapshot: string) => {
+        const take = async (snapshot: string) => {
           // Who looks first does not wait, and needs hardly any.
-          if (row !== 'ls') touchMemory(3 * scale.largeBytes)
+          if (row !== 'ls') await settleMemory(3 * scale.largeBytes)
           return seconds(script, join(snapshot, source, name))
         }
         const { result, cpuSeconds } = await one.mounted(take)

@@ -74,8 +74,13 @@ async function test(copy, { file, name }) {
 }
 
 const COPIED = [
-  ...['src', 'test', 'FORMAT.md', 'package.json'],
-  ...['tsconfig.json', 'rolldown.config.ts', 'vitest.config.ts'],
+  'src',
+  'test',
+  'FORMAT.md',
+  'package.json',
+  'tsconfig.json',
+  'rolldown.config.ts',
+  'vitest.config.ts',
 ]
 
 async function hunt(mutant) {
