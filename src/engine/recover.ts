@@ -25,7 +25,7 @@ import {
   asWriter,
   doomedPacks,
   lookAround,
-  lostPacks,
+  lostUnprotected,
   seenStateOf,
   type WriterState,
   type WriterView,
@@ -252,7 +252,7 @@ async function publish(
   const { index } = await loadClaims(context)
   const walk = new TreeWalk(context, index, new BlobReader(repository, index, SEGMENT_CACHE_BYTES))
   await walk.walk(snapshot)
-  const lost = await lostPacks(repository, walk.usedPacks, { signal, phase: 'sweep' })
+  const lost = await lostUnprotected(repository, walk.usedPacks, signal)
   if (lost.length > 0) {
     // Nobody was told of it.
     await state.takeBack(snapshot)

@@ -14,7 +14,13 @@ import { saveSnapshots, type Snapshot } from '../repository/snapshots.ts'
 import { forgetSnapshots, forgottenSnapshots } from '../repository/tombstones.ts'
 import { endSuperseded, type ReplacingView, supersededItems } from './interrupted-runs.ts'
 import { requiredPacks } from './required-packs.ts'
-import { lookAround, lostPacks, seenStateOf, type WriterState } from './writer-run.ts'
+import {
+  lookAround,
+  lostPacks,
+  lostUnprotected,
+  seenStateOf,
+  type WriterState,
+} from './writer-run.ts'
 
 export interface Replacement {
   readonly old: Snapshot
@@ -170,7 +176,7 @@ async function saveAgain(
   const [again] = await saveSnapshots(repository, items, seen, operation)
   if (again !== undefined) {
     const { packs, lacking } = await requiredPacks(repository, [again], signal)
-    const lost = await lostPacks(repository, packs, { signal, phase: 'sweep' })
+    const lost = await lostUnprotected(repository, packs, signal)
     if (lacking === undefined && lost.length === 0) return again
   }
   throw new CairnError(

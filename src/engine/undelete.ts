@@ -19,7 +19,7 @@ import { finishedHistory, type ReplacingView, resolveInterrupted } from './inter
 import { originalOf } from './original.ts'
 import { putInPlace } from './replace-snapshots.ts'
 import { requiredPacks } from './required-packs.ts'
-import { asWriter, lostPacks, seenStateOf, type WriterState } from './writer-run.ts'
+import { asWriter, lostUnprotected, seenStateOf, type WriterState } from './writer-run.ts'
 
 /** A forgotten snapshot that could be written again. */
 export interface Undeletable {
@@ -142,7 +142,7 @@ async function writeAgain(
     const snapshot = saved[i]
     return snapshot === undefined ? [] : [{ forgotten, snapshot }]
   })
-  const lost = await lostPacks(repository, relied, { signal, phase: 'sweep' })
+  const lost = await lostUnprotected(repository, relied, signal)
   if (lost.length > 0) {
     await forgetSnapshots(repository, written, operation)
     state.hasUnconfirmed = false

@@ -73,6 +73,19 @@ export async function lostPacks(
   return names.filter((name) => doomed.has(name) || missing.has(name))
 }
 
+/**
+ * As `lostPacks`, for a snapshot that is durable and rests on what nothing has protected so far: of what
+ * is only marked a sweep reads the snapshot first, unless listings lag, so that it may not see it.
+ */
+export async function lostUnprotected(
+  repository: Repository,
+  relied: Iterable<FileName>,
+  signal: AbortSignal | undefined,
+): Promise<FileName[]> {
+  const phase = repository.backend.listsConsistently ? { phase: 'sweep' as const } : {}
+  return await lostPacks(repository, relied, { signal, ...phase })
+}
+
 /** What a run sees before it writes. */
 export interface WriterView {
   readonly sessions: readonly SeenSession[]

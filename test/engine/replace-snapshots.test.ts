@@ -249,6 +249,17 @@ describe('undelete', () => {
     }
   })
 
+  test('where listings lag a mark stops it: a sweep might not see what is written now', async () => {
+    const { backend, repository } = await forgotten()
+    const packs = [...(await repository.listPacks()).keys()]
+    const time = timeOf(repository.clock.wallNs())
+    const sessionId = Buffer.alloc(16, 9)
+    await repository.saveObject('marks', encodeMark({ phase: 0, time, packs, sessionId }))
+    Object.defineProperty(backend, 'listsConsistently', { value: false })
+    await expect(undelete(repository, CHOOSE_ALL)).rejects.toMatchObject({ code: 'CAIRN_CONFLICT' })
+    expect(filesOf(backend, 'sessions')).toEqual([])
+  })
+
   test.each(MODES)(
     'a power cut %s any call loses nothing, and the next run finishes',
     async (mode) => {

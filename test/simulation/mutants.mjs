@@ -313,6 +313,18 @@ export const MUTANTS = [
     ],
   },
   {
+    name: 'marks-do-not-doom-on-weak-listings',
+    why: 'where listings lag, what is brought back rests on packs that a sweep is about to take',
+    tests: { file: 'test/engine/replace-snapshots.test.ts', name: 'where listings lag' },
+    edits: [
+      {
+        file: LOST,
+        find: 'backend.listsConsistently ? { phase',
+        replace: 'backend !== undefined ? { phase',
+      },
+    ],
+  },
+  {
     name: 'fresh-packs-must-be-listed',
     why: 'a backup takes its own packs for lost as long as a lagging listing does not show them',
     tests: RACES,
