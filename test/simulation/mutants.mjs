@@ -376,9 +376,13 @@ export const MUTANTS = [
         file: SWEEP,
         find: '  const marks = await listMarks(repository, operation.signal)\n',
         replace:
-          '  const packsBefore = await repository.listPacks(operation.signal)\n' +
-          '  Object.assign(repository, { listPacks: async () => packsBefore })\n' +
+          '  await inventory.listPacks(doomedBy([...view.marks, intent]))\n' +
           '  const marks = await listMarks(repository, operation.signal)\n',
+      },
+      {
+        file: SWEEP,
+        find: '  await inventory.listPacks(doomedBy([...marks, ...view.marks, intent]))\n',
+        replace: '',
       },
     ],
   },
@@ -570,7 +574,7 @@ export const MUTANTS = [
   {
     name: 'prune-ends-dead-sessions',
     why: 'a prune removes the sessions of dead backups, so that what they left counts as confirmed',
-    profiles: ['cloud', 'local'],
+    tests: { file: UNSETTLED, name: 'leaves the session of a dead run' },
     edits: [
       {
         file: 'src/engine/prune/prune.ts',

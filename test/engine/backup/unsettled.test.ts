@@ -20,7 +20,15 @@ import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { backUp, contentsOf, create } from '../../support/backup-harness.ts'
 import { FaultyBackend, type Fault } from '../../support/faulty-backend.ts'
 import { tickingEnvironment } from '../../support/ticking.ts'
-import { copyOf, names, newProcess, openAgain, plant, runPrune } from '../prune/prune-harness.ts'
+import {
+  copyOf,
+  laterProcess,
+  names,
+  newProcess,
+  openAgain,
+  plant,
+  runPrune,
+} from '../prune/prune-harness.ts'
 
 let root = ''
 let source = ''
@@ -248,6 +256,17 @@ test('a run that dies right after its snapshot, and whose session somebody had r
   await backUp(disk, source, { environment, opening })
   if (left === undefined) throw new Error('no snapshot')
   expect(names(left, 'sessions')).toHaveLength(1)
+})
+
+test('a prune leaves the session of a dead run, whose snapshot it does not confirm', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  const { pid } = await unsettledRun(disk)
+  alive.delete(pid)
+  const left = names(disk, 'sessions')
+  expect(left).toHaveLength(1)
+  await runPrune(disk, {}, { environment: laterProcess() })
+  expect(names(disk, 'sessions')).toEqual(left)
 })
 
 /** Lets somebody take the run that writes the first snapshot for dead, name it, and doom its data. */
