@@ -43,9 +43,3 @@ export async function readTwice<T>(
     throw error
   }
 }
-
-export function operation(signal: AbortSignal | undefined): {
-  readonly signal?: AbortSignal | undefined
-} {
-  return { signal }
-}

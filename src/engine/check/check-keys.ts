@@ -10,7 +10,7 @@ import { type DecodedConfig, decodeConfig } from '../../format/config.ts'
 import { decodeSlot, type Slot } from '../../format/slot.ts'
 import { nameOf } from '../../repository/stored-files.ts'
 import { isConfigSigned } from '../../repository/keyring.ts'
-import { type CheckContext, operation } from './check-context.ts'
+import { type CheckContext } from './check-context.ts'
 import { loadFolder } from './check-objects.ts'
 
 interface Named<T> {
@@ -28,7 +28,7 @@ async function load<T>(
   name: FileName,
   decode: (bytes: Uint8Array) => T,
 ): Promise<Named<T> | undefined> {
-  const bytes = await repository.backend.load({ kind, name }, undefined, operation(signal))
+  const bytes = await repository.backend.load({ kind, name }, undefined, { signal })
   if (bytes === undefined) return undefined
   if (nameOf(bytes) !== name) corrupt('its bytes do not have its name')
   return { name, value: decode(bytes) }

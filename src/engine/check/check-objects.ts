@@ -13,7 +13,7 @@ import {
 } from '../../format/session.ts'
 import type { LoadedObject, ObjectFolder } from '../../repository/repository.ts'
 import { decodeSnapshot, type Snapshot } from '../../repository/snapshots.ts'
-import { type CheckContext, isDamage, operation, readTwice } from './check-context.ts'
+import { type CheckContext, isDamage, readTwice } from './check-context.ts'
 import type { FileKind } from './check-options.ts'
 
 const LOADS_AT_ONCE = 16
@@ -29,7 +29,7 @@ export async function listFolder(
   kind: FileKind,
 ): Promise<FileName[]> {
   const files = await repository.backend.list(kind, {
-    ...operation(signal),
+    signal,
     onForeign: ({ path }) =>
       findings.note(
         { kind, name: path },
@@ -92,7 +92,7 @@ export async function loadFolder<T>(
 
 async function reportVanished(context: CheckContext, kind: FileKind, name: FileName) {
   const { repository, signal } = context
-  const files = await repository.backend.list(kind, operation(signal))
+  const files = await repository.backend.list(kind, { signal })
   if (!files.some((file) => file.name === name)) return
   reportDamage(context, kind, name, new Error('it is listed and is not there'))
 }

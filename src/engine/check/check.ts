@@ -15,7 +15,7 @@ import type { Repository } from '../../repository/repository.ts'
 import { listSessions, type SeenSession } from '../../repository/sessions.ts'
 import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
-import { type CheckContext, isDamage, operation } from './check-context.ts'
+import { type CheckContext, isDamage } from './check-context.ts'
 import { checkConfigAndKeys } from './check-keys.ts'
 import { type CheckedObjects, checkMarks, checkObjects } from './check-objects.ts'
 import type { CheckOptions, CheckPhase, CheckReport } from './check-options.ts'
@@ -88,7 +88,7 @@ class Check {
     const { readData, select, backend, signal, opening } = this.#options
     if (readData === undefined || select !== undefined) return
     try {
-      this.#reading = await this.#startReading(await backend.list('packs', operation(signal)))
+      this.#reading = await this.#startReading(await backend.list('packs', { signal }))
     } catch (error) {
       await opening // Which knows better why there is nothing to list.
       throw error

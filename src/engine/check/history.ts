@@ -9,7 +9,7 @@ import {
   type SeenHistory,
   tombstonesById,
 } from '../rollback.ts'
-import { type CheckContext, operation } from './check-context.ts'
+import { type CheckContext } from './check-context.ts'
 import type { CheckedObjects } from './check-objects.ts'
 import type { FileKind } from './check-options.ts'
 
@@ -55,7 +55,7 @@ async function withLaterTombstones(
   { repository, signal }: CheckContext,
   history: SeenHistory,
 ): Promise<SeenHistory> {
-  const found = await repository.seenTombstones({ ...operation(signal), onDamage: () => {} })
+  const found = await repository.seenTombstones({ signal, onDamage: () => {} })
   const later = tombstonesById(found)
   const forgotten = new ForgottenIds(found.map((one) => one.forgotten))
   return {

@@ -5,7 +5,7 @@ import { shortId } from '../../base/ids.ts'
 import type { IndexedPack } from '../../format/index-file.ts'
 import type { PackClaim } from '../../pipeline/pack-body.ts'
 import { readPackDirectory } from '../../pipeline/pack-directory-reader.ts'
-import { type CheckContext, operation, readTwice } from './check-context.ts'
+import { type CheckContext, readTwice } from './check-context.ts'
 import { decoded } from './check-objects.ts'
 import type { PackClaims } from './pack-claims.ts'
 import type { KnownClaims } from './pack-reading.ts'
@@ -49,7 +49,7 @@ async function orphanClaim(context: CheckContext, pack: PackFileInfo): Promise<K
       byteCount: pack.byteCount,
       keyOf: (preamble) => repository.packKey(preamble),
       load: async (range) => {
-        const bytes = await repository.backend.load(file, range, operation(signal))
+        const bytes = await repository.backend.load(file, range, { signal })
         if (bytes !== undefined) return bytes
         throw new CairnError('CAIRN_CORRUPT', `pack ${shortId(pack.name)} is gone`)
       },

@@ -9,7 +9,7 @@ import { type FileName, shortId } from '../../base/ids.ts'
 import { decodeIndexFile, type IndexedPack } from '../../format/index-file.ts'
 import { MemoryIndex } from '../../pipeline/index/memory-index.ts'
 import { isSameClaim } from '../../pipeline/index/pack-table.ts'
-import { type CheckContext, operation, readTwice } from './check-context.ts'
+import { type CheckContext, readTwice } from './check-context.ts'
 import { fileLabel, listFolder, reportDamage } from './check-objects.ts'
 import type { FindingList } from './finding.ts'
 
@@ -47,7 +47,7 @@ export async function loadClaims(context: CheckContext): Promise<PackClaims> {
 }
 
 async function hasChanged({ repository, signal }: CheckContext, { loaded }: IndexFiles) {
-  const files = await repository.backend.list('index', operation(signal))
+  const files = await repository.backend.list('index', { signal })
   const names = new Set(files.map(({ name }) => name))
   return [...loaded.keys()].some((name) => !names.has(name))
 }

@@ -11,7 +11,7 @@ import { idBytes } from '../../base/ids.ts'
 import type { PackClaim, PackJob, PackResult } from '../../pipeline/pack-body.ts'
 import { openPool, type WorkPool } from '../../pipeline/work-pool.ts'
 import { workEnvironment } from '../environment.ts'
-import { isDamage, operation, type TransientCount } from './check-context.ts'
+import { isDamage, type TransientCount } from './check-context.ts'
 import type { CheckOptions } from './check-options.ts'
 import type { PackFileInfo } from './subset.ts'
 
@@ -233,7 +233,7 @@ export class PackReading {
     const { backend, signal } = this.#options
     let bytes: Uint8Array | undefined
     try {
-      bytes = await backend.load({ kind: 'packs', name: task.name }, undefined, operation(signal))
+      bytes = await backend.load({ kind: 'packs', name: task.name }, undefined, { signal })
     } catch (error) {
       if (!isDamage(error)) throw error
       return failed(errorChain(error))
@@ -253,7 +253,7 @@ export class PackReading {
 
   async #isListed(task: PackTask): Promise<boolean> {
     const { backend, signal } = this.#options
-    const files = await backend.list('packs', operation(signal))
+    const files = await backend.list('packs', { signal })
     return files.some(({ name }) => name === task.name)
   }
 }

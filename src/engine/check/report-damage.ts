@@ -4,7 +4,7 @@ import { type FileName, ID_BYTES, shortId } from '../../base/ids.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { AffectedWalk } from './affected-paths.ts'
-import { type CheckContext, operation } from './check-context.ts'
+import { type CheckContext } from './check-context.ts'
 import { IdTable } from '../id-table.ts'
 import type { PackClaims } from './pack-claims.ts'
 import type { PackVerdict } from './pack-reading.ts'
@@ -98,7 +98,7 @@ export async function reportAffected(
   const sound = new Set<string>(snapshots.map(({ id }) => id))
   if (lost.size === 0) return sound
   const { repository, findings, signal } = context
-  const files = await repository.backend.list('snapshots', operation(signal))
+  const files = await repository.backend.list('snapshots', { signal })
   const names = new Set(files.map(({ name }) => name))
   const walk = new AffectedWalk(blobs, lost, signal)
   for (const snapshot of snapshots) {

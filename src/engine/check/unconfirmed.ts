@@ -9,7 +9,7 @@ import type { Mark } from '../../format/session.ts'
 import type { SeenSession } from '../../repository/sessions.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
 import { isCairnError } from '../../base/errors.ts'
-import { type CheckContext, operation } from './check-context.ts'
+import { type CheckContext } from './check-context.ts'
 
 export interface UnconfirmedInput {
   readonly sessions: readonly SeenSession[]
@@ -72,7 +72,7 @@ async function confirm(
 ): Promise<boolean> {
   try {
     for (const name of session.files) {
-      await repository.backend.remove({ kind: 'sessions', name }, operation(signal))
+      await repository.backend.remove({ kind: 'sessions', name }, { signal })
     }
     return true
   } catch (error) {

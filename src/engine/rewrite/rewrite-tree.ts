@@ -33,7 +33,7 @@ export async function rewriteTree(
   throwIfAborted(rules.signal)
   const changes: Changes = new Map()
   const sum = { fileCount: 0, byteCount: 0, entryCount: 0 }
-  for await (const entries of readDirectory(store.blobs, root, operation(rules))) {
+  for await (const entries of readDirectory(store.blobs, root, { signal: rules.signal })) {
     for (const entry of entries) {
       const entryPath = `${path}/${entry.name}`
       if (rules.excludes(entryPath)) {
@@ -57,10 +57,6 @@ export async function rewriteTree(
   return { root: await writeChanged(store, root, changes, rules), ...sum }
 }
 
-function operation({ signal }: RewriteRules) {
-  return { signal }
-}
-
 export function isSameRoot(a: NodeRoot, b: NodeRoot): boolean {
   return a.height === b.height && Buffer.compare(a.id, b.id) === 0
 }
@@ -73,7 +69,7 @@ async function writeChanged(
   rules: RewriteRules,
 ): Promise<NodeRoot> {
   const tree = await store.newTree()
-  for await (const entries of readDirectory(store.blobs, root, operation(rules))) {
+  for await (const entries of readDirectory(store.blobs, root, { signal: rules.signal })) {
     for (const entry of entries) {
       const changed = changedEntry(entry, changes)
       if (changed !== undefined) tree.add(changed)
