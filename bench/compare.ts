@@ -8,14 +8,8 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
-import {
-  changeFiles,
-  type DataSize,
-  makeTinyTree,
-  readAll,
-  sizeOf,
-  touchMemory,
-} from './compare/data.ts'
+import { changeFiles, type DataSize, makeTinyTree, readAll, sizeOf } from './compare/data.ts'
+import { touchMemory } from './compare/memory.ts'
 import {
   type Command,
   FailedCommand,
@@ -175,7 +169,7 @@ class Comparison {
   async #restore(one: Contestant, sources: readonly string[], round: number): Promise<void> {
     if (!one.isReady) return
     mkdirSync(this.#restored)
-    if (fileSystemOf(this.#restored) === 'tmpfs') touchMemory(this.#restored, this.#touchBytes)
+    if (fileSystemOf(this.#restored) === 'tmpfs') touchMemory(this.#touchBytes)
     const { tool, folder, label } = one
     const invocation = tool.restore(folder, this.#restored, label)
     if (await this.#measure('restore', one, round, invocation)) {

@@ -12,7 +12,6 @@ import {
   readSync,
   type Stats,
   symlinkSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -72,23 +71,6 @@ export function readAll(roots: readonly string[]): void {
       while (readSync(descriptor, buffer) > 0);
       closeSync(descriptor)
     }
-  }
-}
-
-/**
- * Fills this much of a memory file system below `folder` and gives it back. A virtual machine may
- * have to get memory that it has not used for a while from its host, which is slow: whoever restores
- * first would pay for all.
- */
-export function touchMemory(folder: string, byteCount: number): void {
-  const path = join(folder, 'memory')
-  const descriptor = openSync(path, 'wx', 0o600)
-  try {
-    buffer.fill(0)
-    for (let left = byteCount; left > 0; left -= buffer.length) writeSync(descriptor, buffer)
-  } finally {
-    closeSync(descriptor)
-    unlinkSync(path)
   }
 }
 

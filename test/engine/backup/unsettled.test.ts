@@ -70,6 +70,18 @@ async function unsettledRun(backend: Backend, path = source) {
   return await run(backend, faults, { path })
 }
 
+/** Does something once, when a file of this kind is there and durable. */
+function onceFlushed(disk: MemoryBackend, kind: FileKind, act: () => void | Promise<void>): void {
+  const flush = disk.flush.bind(disk)
+  let isDone = false
+  disk.flush = async () => {
+    await flush()
+    if (isDone || names(disk, kind).length === 0) return
+    isDone = true
+    await act()
+  }
+}
+
 async function snapshotsOf(backend: Backend): Promise<Snapshot[]> {
   return await (await openAgain(backend)).snapshots()
 }
@@ -238,15 +250,8 @@ test('a run that dies right after its snapshot, and whose session somebody had r
   await create(disk)
   const environment = newProcess(alive)
   const opening = openAgain(disk, environment)
-  const flush = disk.flush.bind(disk)
-  let isEnded = false
-  disk.flush = async () => {
-    await flush()
-    // Whoever takes the run for dead may prune what nobody needs yet.
-    if (isEnded || names(disk, 'index').length === 0) return
-    isEnded = true
-    endSessions(disk)
-  }
+  // Whoever takes the run for dead may prune what nobody needs yet.
+  onceFlushed(disk, 'index', () => endSessions(disk))
   let left: MemoryBackend | undefined
   const save = disk.save.bind(disk)
   disk.save = async (file, bytes, options) => {
@@ -271,12 +276,7 @@ test('a prune leaves the session of a dead run, whose snapshot it does not confi
 
 /** Lets somebody take the run that writes the first snapshot for dead, name it, and doom its data. */
 function takenForDead(disk: MemoryBackend): void {
-  const flush = disk.flush.bind(disk)
-  let isDone = false
-  disk.flush = async () => {
-    await flush()
-    if (isDone || names(disk, 'snapshots').length === 0) return
-    isDone = true
+  onceFlushed(disk, 'snapshots', async () => {
     const packs = names(disk, 'packs')
     endSessions(disk)
     await run(disk, [], { path: join(source, 'even') })
@@ -284,7 +284,7 @@ function takenForDead(disk: MemoryBackend): void {
     const time = timeOf(other.clock.wallNs())
     const { sessionId } = other
     await other.saveObject('marks', encodeMark({ phase: MARK_PHASE.sweep, time, packs, sessionId }))
-  }
+  })
 }
 
 test('a run that others took for dead, and whose snapshot they name, forgets it', async () => {
