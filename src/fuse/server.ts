@@ -94,13 +94,13 @@ export class FuseServer {
     const stop = this.#options.every(1_000, () => this.#replier.expire())
     try {
       for (let row = 0; !this.#isDestroyed; ) {
-        const byteCount = this.#device.read(this.#input)
+        const byteCount = this.#readNext()
         if (byteCount === undefined) return
         if (byteCount > 0) {
           this.#take(new Request(this.#input, byteCount))
           if (++row < ROW_MAX) continue
           await this.#options.yield()
-        } else if (this.#replier.pendingCount > 0 || !this.#device.waitBriefly()) {
+        } else {
           await this.#device.wait()
         }
         row = 0
@@ -108,6 +108,12 @@ export class FuseServer {
     } finally {
       stop()
     }
+  }
+
+  /** What is being answered later needs the event loop: then there is no waiting here. */
+  #readNext(): number | undefined {
+    const isFree = this.#replier.pendingCount === 0
+    return isFree ? this.#device.readSoon(this.#input) : this.#device.read(this.#input)
   }
 
   #take(request: Request): void {

@@ -52,8 +52,8 @@ export class ScriptedDevice implements RequestDevice {
     return true
   }
 
-  waitBriefly(): boolean {
-    return false
+  readSoon(into: Buffer): number | undefined {
+    return this.read(into)
   }
 
   wait(): Promise<void> {
