@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { changeFiles, type DataSize, makeTinyTree, readAll, sizeOf } from './compare/data.ts'
-import { touchMemory } from './compare/memory.ts'
+import { settleMemory } from './compare/memory.ts'
 import {
   type Command,
   FailedCommand,
@@ -21,7 +21,6 @@ import { markdown, type RowName, ROWS, type Sample } from './compare/report.ts'
 import { firstDifference } from './compare/same-tree.ts'
 import {
   describeRun,
-  fileSystemOf,
   projectFolder,
   readSettings,
   type Settings,
@@ -169,7 +168,6 @@ class Comparison {
   async #restore(one: Contestant, sources: readonly string[], round: number): Promise<void> {
     if (!one.isReady) return
     mkdirSync(this.#restored)
-    if (fileSystemOf(this.#restored) === 'tmpfs') touchMemory(this.#touchBytes)
     const { tool, folder, label } = one
     const invocation = tool.restore(folder, this.#restored, label)
     if (await this.#measure('restore', one, round, invocation)) {
@@ -236,6 +234,7 @@ class Comparison {
     const { tool, folder } = one
     if (this.isInterrupted) throw new Interrupted('interrupted')
     process.stderr.write(`round ${round}: ${ROWS[row]}: ${tool.name}\n`)
+    await settleMemory(this.#touchBytes)
     try {
       const measured = await runMeasured(this.#command(one, invocation), {
         scratch: folder,

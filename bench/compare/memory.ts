@@ -10,14 +10,17 @@ const PIECE_BYTES = 128 << 20
 /** Linux hands free memory back (page reporting) two seconds after some was freed, all there is. */
 const REPORTED_MS = 3000
 
-/** Lets the host take what it will, and then touches memory. */
+/** Less is not worth the wait. */
+const BYTES_MIN = 64 << 20
+
+/** Lets the host take what it will, and then uses as much as a measurement may need. */
 export async function settleMemory(byteCount: number): Promise<void> {
+  if (byteCount < BYTES_MIN) return
   await sleep(REPORTED_MS)
   touchMemory(byteCount)
 }
 
-/** Uses as much as a measurement may need, and gives it back. */
-export function touchMemory(byteCount: number): void {
+function touchMemory(byteCount: number): void {
   const script = `for (let i = 0; i < ${Math.ceil(byteCount / PIECE_BYTES)}; i++)
     globalThis['piece' + i] = Buffer.allocUnsafeSlow(${PIECE_BYTES}).fill(1)`
   const { status } = spawnSync(process.execPath, ['-e', script], { stdio: 'inherit' })
