@@ -14,6 +14,8 @@ const RENEWED_AFTER_NS = 2n * BigInt(BEAT_PERIOD_MS) * 1_000_000n
 const ALIVE_NS = 3n * 3600n * 1_000_000_000n
 /** What a run sends last may come this long after its last beat: a beat is renewed before a snapshot. */
 const LANDED_NS = 3600n * 1_000_000_000n
+/** By another clock, which may be days off: two of them in opposite directions. */
+const LANDED_ELSEWHERE_NS = 7n * 24n * 3600n * 1_000_000_000n
 
 /** A session of this process: writes beats until it is ended. */
 export class Session {
@@ -101,24 +103,32 @@ export interface SeenSession {
   readonly isAlive: boolean
 }
 
+/** Whether it is a session of this machine since it was booted: its clock is the same. */
+function isHere({ bootId, hostname }: SessionBeat, { process }: Repository): boolean {
+  return process.bootId !== '' && bootId === process.bootId && hostname === process.hostname
+}
+
+/** By the clock of this process; negative for a beat from the future. */
+function ageNs(beat: SessionBeat, { clock }: Repository): bigint {
+  return clock.wallNs() - nanosecondsOf(beat.time)
+}
+
 /**
  * Whether a session may still be writing: by its process if it is of this boot, else by the age of
  * its newest beat. A beat from the future counts as now.
  */
 function isAlive(beat: SessionBeat, repository: Repository): boolean {
-  const { process, clock } = repository
-  const isHere =
-    process.bootId !== '' && beat.bootId === process.bootId && beat.hostname === process.hostname
-  if (isHere) return process.isAlive(beat.pid)
-  return clock.wallNs() - nanosecondsOf(beat.time) < ALIVE_NS
+  if (isHere(beat, repository)) return repository.process.isAlive(beat.pid)
+  return ageNs(beat, repository) < ALIVE_NS
 }
 
 /**
  * Whether nothing can come any more of a session that is dead. The storage may still be taking in what
  * a process had sent before it was killed, and a snapshot without a session would count as confirmed.
  */
-export function hasLanded({ beat }: Pick<SeenSession, 'beat'>, { clock }: Repository): boolean {
-  return clock.wallNs() - nanosecondsOf(beat.time) > LANDED_NS
+export function hasLanded({ beat }: Pick<SeenSession, 'beat'>, repository: Repository): boolean {
+  const limitNs = isHere(beat, repository) ? LANDED_NS : LANDED_ELSEWHERE_NS
+  return ageNs(beat, repository) > limitNs
 }
 
 /** Every session in the repository but this opening's own. */

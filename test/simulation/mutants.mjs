@@ -851,6 +851,18 @@ export const MUTANTS = [
     ],
   },
   {
+    name: 'landed-by-any-clock',
+    why: 'what died an hour ago by a clock that is days off may still send its snapshot',
+    tests: { file: 'test/engine/prune/clocks.test.ts', name: 'a clock days behind' },
+    edits: [
+      {
+        file: 'src/repository/sessions.ts',
+        find: 'isHere(beat, repository) ? LANDED_NS : LANDED_ELSEWHERE_NS',
+        replace: 'LANDED_NS',
+      },
+    ],
+  },
+  {
     name: 'type-not-in-id',
     why: 'the bytes of a node of one type have the same id as a node of another',
     tests: { file: 'test/format/worked-example.test.ts' },

@@ -476,8 +476,9 @@ class Simulation {
       this.#mutate(machine, this.#random('last change', machine.name))
       await this.#lastly(machine, 'backup')
     }
-    // Sessions that died with a clock that was ahead count as alive until then.
-    await this.#kernel.pass(2 * this.#profile.skewMsMax + 4 * HOUR_MS)
+    // Sessions that died with a clock that was ahead count as alive until then, and those elsewhere
+    // are kept a week for what may come late of them.
+    await this.#kernel.pass(2 * this.#profile.skewMsMax + 7 * DAY_MS + 4 * HOUR_MS)
     const [machine] = this.#machines
     if (machine === undefined) return
     for (let at = 0; at < PRUNES_MAX; at++) {

@@ -12,7 +12,7 @@ import {
 import type { Environment } from '../environment.ts'
 
 /**
- * Removes sessions that left no snapshot, an hour after their last sign of life. Where one left a
+ * Removes sessions that left no snapshot, when nothing more can come of them. Where one left a
  * snapshot that it did not confirm, a check does, unless these keys only write.
  */
 export async function resolveDeadSessions(

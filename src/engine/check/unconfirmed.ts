@@ -45,7 +45,7 @@ async function resolveSession(
     findings.note(
       object,
       `a run of ${who} ended before it was done`,
-      'the next backup of its author removes it, once that is an hour ago',
+      'a backup of its author removes it: after an hour on that machine, after a week elsewhere',
     )
     return
   }

@@ -230,7 +230,7 @@ test('a run that slept, and whose session somebody removed, is there again befor
   let seen: number | undefined
   disk.save = async (file, bytes, options) => {
     if (file.kind === 'packs' && sleptNs === 0n) {
-      sleptNs = 4n * 3_600_000_000_000n
+      sleptNs = 8n * 24n * 3_600_000_000_000n
       const meanwhile = { ...environment, process: elsewhere }
       const opening = openAgain(disk, meanwhile)
       await backUp(disk, source, { environment: meanwhile, opening })

@@ -108,6 +108,19 @@ describe('C15 C16: clocks that are wrong', () => {
     expect((await runPrune(disk, {}, { environment: ahead(2) })).packsRemoved).toBeGreaterThan(0)
     await requireRestorable(disk, [kept], root)
   })
+
+  test('a run by a clock days behind, that died just now, is not over: what it sent may come late', async () => {
+    const disk = copyOf(base)
+    const died = await openAgain(disk, ahead(-4 * 24))
+    await new Session(died, 'writer').beat()
+    const [beat] = names(disk, 'sessions')
+    // Each takes it for dead, and tidies up.
+    const taken = await take(disk, join(root, 'kept'))
+    await forget(await openAgain(disk), [taken.id])
+    expect(names(disk, 'sessions')).toEqual([beat])
+    await take(disk, join(root, 'kept'), ahead(4 * 24))
+    expect(names(disk, 'sessions')).toEqual([])
+  })
 })
 
 describe('C5: somebody reads while a prune removes', () => {
