@@ -49,6 +49,6 @@ test('checkRepository() leaves the beat of a living session, and of a dead one w
   await addSession(repository, { sessionId: Buffer.alloc(16, 3), isAlive: false })
   const report = await check(backend)
   expect(report.summary.num_errors).toBe(0)
-  expect(textOf(report)).toContain('the next backup of its author')
+  expect(textOf(report)).toContain('a backup of its author removes it')
   expect(filesOf(backend, 'sessions')).toHaveLength(2)
 })
