@@ -101,7 +101,8 @@ beforeAll(() => {
   box = new Box(root, false)
   plant(Buffer.from(join(root, 'source')), seeded(3))
 })
-afterAll(() => rmSync(root, { recursive: true, force: true }))
+const REMOVAL_MS = 120_000 + FILES * 10
+afterAll(() => rmSync(root, { recursive: true, force: true }), REMOVAL_MS)
 
 test(`E11 E12 E19 P1: ${FILES} files with odd names and times restore without a difference`, async () => {
   const repository = join(root, 'repository')
