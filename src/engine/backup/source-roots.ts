@@ -35,7 +35,7 @@ function componentsOf(path: ByteString, workingDirectory: ByteString): ByteStrin
   const absolute = absolutePath(path, workingDirectory)
   const base = isRelative ? absolutePath('.', workingDirectory) : '/'
   const inside = base === '/' ? absolute : absolute.slice(base.length)
-  return inside.split('/').filter((part) => part !== '')
+  return partsOf(inside)
 }
 
 export interface SourceRoots {
@@ -44,27 +44,62 @@ export interface SourceRoots {
   readonly paths: readonly ByteString[]
 }
 
-/** Throws CAIRN_USAGE for an empty path or one with a NUL. */
+interface Source {
+  /** Where it is in the file system: absolute. */
+  readonly path: ByteString
+  /** Where it is in the snapshot. */
+  readonly components: readonly ByteString[]
+}
+
+/**
+ * Where two sources would be in one place of the snapshot, as `etc` and `/etc` or `.` and `/srv`, all are
+ * kept as absolute ones: then none takes the place of another. Throws CAIRN_USAGE for an empty path or
+ * one with a NUL.
+ */
 export function sourceRoots(paths: readonly ByteString[], workingDirectory: string): SourceRoots {
   const cwd = byteStringOf(workingDirectory)
-  const root: SourceNode = { path: '/', children: new Map() }
-  const absolute = new Set<ByteString>()
-  for (const path of paths) {
+  const sources = paths.map((path): Source => {
     if (path === '' || path.includes('\0')) {
       throw new CairnError('CAIRN_USAGE', 'cannot back up an empty path or one with a NUL in it')
     }
-    const whole = absolutePath(path, cwd)
-    absolute.add(whole)
-    const components = componentsOf(path, cwd)
-    const prefix = whole.split('/').filter((part) => part !== '')
-    const outside = prefix.slice(0, prefix.length - components.length)
-    if (components.length === 0) {
-      addContents(root, whole)
-      continue
+    return { path: absolutePath(path, cwd), components: componentsOf(path, cwd) }
+  })
+  const asGiven = treeOf(sources)
+  const isWhole = sources.every((source) => leadsTo(asGiven, source))
+  const root = isWhole ? asGiven : treeOf(sources.map(asAbsolute))
+  return { root, paths: [...new Set(sources.map(({ path }) => path))].sort() }
+}
+
+function partsOf(path: ByteString): ByteString[] {
+  return path.split('/').filter((part) => part !== '')
+}
+
+function asAbsolute({ path }: Source): Source {
+  return { path, components: partsOf(path) }
+}
+
+function treeOf(sources: readonly Source[]): SourceNode {
+  const root: SourceNode = { path: '/', children: new Map() }
+  for (const { path, components } of sources) {
+    if (components.length === 0) addContents(root, path)
+    else {
+      const whole = partsOf(path)
+      add(root, whole.slice(0, whole.length - components.length), components)
     }
-    add(root, outside, components)
   }
-  return { root, paths: [...absolute].sort() }
+  return root
+}
+
+/** Whether the place of a source in the tree is filled from where the source is. */
+function leadsTo(root: SourceNode, { path, components }: Source): boolean {
+  let node = root
+  let depth = 0
+  for (; node.children !== undefined; depth++) {
+    const child = node.children.get(components[depth] ?? '')
+    if (child === undefined) return false
+    node = child
+  }
+  return [...partsOf(node.path), ...components.slice(depth)].join('/') === path.slice(1)
 }
 
 /** The source is the working directory or `/` itself: its contents are the root's. */
