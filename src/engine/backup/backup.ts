@@ -5,7 +5,7 @@
  * may have done meanwhile.
  */
 
-import { type ByteString, byteStringOf } from '../../base/bytes.ts'
+import type { ByteString } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import type { NodeRoot } from '../../format/tree.ts'
@@ -20,8 +20,8 @@ import { BackupPass, type PassResult } from './backup-pass.ts'
 import { CHECKPOINT_PERIOD_MS, Checkpoints } from './checkpoints.ts'
 import { resolveDeadSessions } from './dead-sessions.ts'
 import { snapshotContentOf } from './snapshot-content.ts'
-import { absolutePath, sourceRoots } from './source-roots.ts'
-import { readableOnce } from './stream-source.ts'
+import { sourceRoots } from './source-roots.ts'
+import { readableOnce, streamPath } from './stream-source.ts'
 
 /** How often a run stores again what a prune took from under it before it gives up. */
 const PASSES_MAX = 4
@@ -76,7 +76,7 @@ class BackupRun {
     this.#paths =
       input.kind === 'paths'
         ? sourceRoots(input.paths, input.workingDirectory).paths
-        : [absolutePath(input.name, byteStringOf('/'))]
+        : [streamPath(input.name)]
   }
 
   async run(): Promise<BackupReport> {

@@ -1,9 +1,10 @@
 /** Backs up one file whose content comes as a stream: standard input, or a command's output. */
 
+import { type ByteString, byteStringOf, textOf } from '../../base/bytes.ts'
 import { assert, CairnError, throwIfAborted } from '../../base/errors.ts'
 import { createChunker, gearTableFrom } from '../../chunker/create-chunker.ts'
 import { keyStream } from '../../crypto/derive.ts'
-import { REFERENCE_BYTES } from '../../format/constants.ts'
+import { LIMIT, REFERENCE_BYTES } from '../../format/constants.ts'
 import { ENTRY_TYPE, type NodeRoot } from '../../format/tree.ts'
 import type { BackupResult } from '../../pipeline/backup-result.ts'
 import type { Repository } from '../../repository/repository.ts'
@@ -11,6 +12,7 @@ import { timeOf } from '../../repository/time.ts'
 import type { BackupInput, BackupOptions } from './backup-options.ts'
 import type { BackupWriter } from './backup-writer.ts'
 import { ContentCollector, type FileReader } from './file-reader.ts'
+import { absolutePath } from './source-roots.ts'
 
 const JOB_BYTES = 4 << 20
 const STREAM_MODE = 0o644
@@ -46,6 +48,22 @@ export function readableOnce(input: BackupInput): BackupInput {
   return { ...input, chunks }
 }
 
+/**
+ * Where a stream of this name is in the snapshot, without `.` and `..`, which no tree can have. Throws
+ * CAIRN_USAGE for a name that is none of a file.
+ */
+export function streamPath(name: ByteString): ByteString {
+  const path = absolutePath(name, byteStringOf('/'))
+  const isTooLong = path.split('/').some((part) => part.length > LIMIT.nameBytesMax)
+  if (path === '/' || isTooLong || path.includes('\0')) {
+    throw new CairnError(
+      'CAIRN_USAGE',
+      `cannot back up a stream as '${textOf(name)}': that is not the name of a file`,
+    )
+  }
+  return path
+}
+
 /** Stores the stream, and the directories that lead to it. Rejects if the stream does. */
 export async function storeStream(
   input: Extract<BackupInput, { kind: 'stream' }>,
@@ -56,7 +74,7 @@ export async function storeStream(
   const { process } = options.environment
   const mtime = timeOf(nowNs)
   const owner = { uid: process.uid, gid: process.gid, mtime }
-  const components = input.name.split('/').filter((part) => part !== '')
+  const components = streamPath(input.name).split('/').slice(1)
   assert(components.length > 0, 'a stream has a name')
   const file = components.pop() ?? ''
   const list = content.extras()
