@@ -2,6 +2,7 @@
 
 import { CborWriter } from '../../format/cbor.ts'
 import { writeEntry } from '../../format/tree.ts'
+import { isLinked } from './scan-cache.ts'
 import type { Slot } from './scan-frame.ts'
 import type { TreeServices } from './scan-options.ts'
 import { type EntryExtras, type EntryOptions, entryOf } from './tree-entry.ts'
@@ -17,8 +18,7 @@ export class EntryEncoder {
   /** The bytes are valid until the next call. */
   encode(slot: Slot, extras: Partial<EntryExtras>, services: TreeServices): Uint8Array {
     const { stat, name } = slot
-    const isLinked = stat.linkCount > 1 && stat.type !== 'directory'
-    const link = isLinked ? { linkGroup: services.linkGroup(stat) } : {}
+    const link = isLinked(stat) ? { linkGroup: services.linkGroup(stat) } : {}
     const { xattrs, ...others } = extras
     const stored = xattrs === undefined ? {} : services.storeXattrs(xattrs)
     this.#out.reset()

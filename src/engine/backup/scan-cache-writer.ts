@@ -53,6 +53,7 @@ export class BlockBuilder {
     bytes.writeUInt32LE(stat.gid, at + 40)
     bytes.writeUInt32LE(entry.length, at + 44)
     bytes.writeBigUInt64LE(0n, at + 48)
+    bytes.writeBigUInt64LE(stat.dev, at + 56)
     bytes.set(entry, at + ROW_HEAD_BYTES)
     if (childOffset !== undefined) this.#children.push({ at, offset: childOffset })
     this.#rows++

@@ -3,12 +3,12 @@
  * entry, so that an unchanged file is not read and an unchanged directory not encoded. A local
  * cache: everything in it is checked, and without it files are read again.
  *
- *   "CAIRNSC1" | blocks | trailer
+ *   "CAIRNSC3" | blocks | trailer
  *   block:   u32 bytes | u32 rows | u32 handles | u32 height | root id[32] | hash[8] |
  *            handles x i32 | rows
  *   row:     u64 inode | u64 size | i64 mtime ns | i64 ctime ns | u32 st_mode | u32 uid | u32 gid |
- *            u32 entry bytes | u64 distance back to the child's block, 0 without | entry
- *   trailer: pack names x 32 | root distance u64 | packs u32 | hash[8] | "CAIRNSC2"
+ *            u32 entry bytes | u64 distance back to the child's block, 0 without | u64 device | entry
+ *   trailer: pack names x 32 | root distance u64 | packs u32 | hash[8] | "CAIRNSC4"
  *
  * Blocks come after those of their children. Handles number the packs that a directory's own blobs
  * rest on; the trailer names them.
@@ -22,12 +22,12 @@ import { loadBlake3 } from '../../crypto/blake3.ts'
 import type { NodeRoot } from '../../format/tree.ts'
 import type { SourceStat } from '../../source/source-files.ts'
 
-export const MAGIC = Buffer.from('CAIRNSC1', 'latin1')
-export const END_MAGIC = Buffer.from('CAIRNSC2', 'latin1')
+export const MAGIC = Buffer.from('CAIRNSC3', 'latin1')
+export const END_MAGIC = Buffer.from('CAIRNSC4', 'latin1')
 export const BLOCK_HEAD_BYTES = 56
 export const HASH_AT = 48
 const HASH_BYTES = 8
-export const ROW_HEAD_BYTES = 56
+export const ROW_HEAD_BYTES = 64
 const TRAILER_BYTES = 28
 const BLOCK_BYTES_MAX = 1 << 30
 
@@ -52,6 +52,14 @@ export interface ScanCacheOutput {
 /** As in st_mode, so that a file that became a link differs. */
 export function modeWithType({ type, mode }: SourceStat): number {
   return type === 'other' ? mode : MODE_TYPE[type] | mode
+}
+
+/**
+ * Whether its entry has a hard-link group, made of the device and inode that it had. These may both be
+ * another file's by now, whose group would be the same: then a restore made one file of the two.
+ */
+export function isLinked({ type, linkCount }: SourceStat): boolean {
+  return linkCount > 1 && type !== 'directory'
 }
 
 export interface MatchRules {
@@ -99,7 +107,7 @@ export class CachedDirectory {
   /** The encoded tree entry of a row. */
   entry(row: number): Uint8Array {
     const at = this.#at(row) + ROW_HEAD_BYTES
-    return this.#bytes.subarray(at, at + this.#bytes.readUInt32LE(at - 12))
+    return this.#bytes.subarray(at, at + this.#bytes.readUInt32LE(at - ROW_HEAD_BYTES + 44))
   }
 
   /** The name inside the encoded entry: a map head, key 0, then a byte string. */
@@ -121,7 +129,9 @@ export class CachedDirectory {
       bytes.readBigInt64LE(at + 16) === stat.mtimeNs &&
       (rules.ignoreCtime || bytes.readBigInt64LE(at + 24) === stat.ctimeNs) &&
       bytes.readUInt32LE(at + 32) === modeWithType(stat) &&
-      (rules.ignoreInode || bytes.readBigUInt64LE(at) === stat.ino) &&
+      (isLinked(stat)
+        ? bytes.readBigUInt64LE(at) === stat.ino && bytes.readBigUInt64LE(at + 56) === stat.dev
+        : rules.ignoreInode || bytes.readBigUInt64LE(at) === stat.ino) &&
       (stat.type === 'directory' || bytes.readBigUInt64LE(at + 8) === BigInt(stat.size)) &&
       bytes.readUInt32LE(at + 36) === stat.uid &&
       bytes.readUInt32LE(at + 40) === stat.gid
