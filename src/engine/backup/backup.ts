@@ -266,8 +266,7 @@ class BackupRun {
       endNs,
     })
     if (dryRun) return report(undefined)
-    if (skipIfUnchanged && isSameRoot(result.root, seen.parent?.content?.root))
-      return report(undefined)
+    if (skipIfUnchanged && standsFor(seen, result.root)) return report(undefined)
     const content = this.#contentOf(repository, result, seen, endNs)
     const time = timeOf(this.#options.timeNs ?? this.#startNs)
     const known = this.#checkpoints?.seen ?? seen
@@ -300,6 +299,15 @@ class BackupRun {
       endNs,
     })
   }
+}
+
+/**
+ * Whether the parent can be all that is left of this run: it is of the same files, and stays. A partial
+ * one is chosen by nothing, and one that is not settled may be taken back by its run.
+ */
+function standsFor({ parent, isSettled }: Seen, root: NodeRoot): boolean {
+  if (parent === undefined || parent.envelope.partial) return false
+  return isSameRoot(root, parent.content?.root) && isSettled(parent)
 }
 
 function isSameRoot(a: NodeRoot, b: NodeRoot | undefined): boolean {

@@ -161,6 +161,40 @@ test('what it replaces is kept until it is settled', async () => {
   await expect(contentsOf(await openAgain(settled), partial, source)).rejects.toThrow()
 })
 
+test('skip-if-unchanged does not rely on a snapshot that may be taken back', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  const { id } = await unsettledRun(disk)
+  const again = async () => {
+    const environment = newProcess(alive)
+    const opening = openAgain(disk, environment)
+    return await backUp(disk, source, { environment, opening, skipIfUnchanged: true })
+  }
+  const report = await again()
+  expect(report.parentId).toBe(id)
+  expect(report.snapshotId).toBeDefined()
+  await takeBack(disk, id)
+  expect((await snapshotsOf(disk)).map((one) => one.id)).toEqual([report.snapshotId])
+  // On one that is settled it does.
+  expect((await again()).snapshotId).toBeUndefined()
+})
+
+test('skip-if-unchanged does not rely on a partial snapshot, even if it is named', async () => {
+  const disk = new MemoryBackend()
+  await create(disk)
+  const { id } = await run(disk, [])
+  const report = await backUp(disk, source, {
+    opening: openAgain(disk),
+    skipIfUnchanged: true,
+    chooseParent: (snapshots) =>
+      snapshots
+        .filter((one) => one.id === id)
+        .map((one) => ({ ...one, envelope: { ...one.envelope, partial: true } }))
+        .at(-1),
+  })
+  expect(report.snapshotId).toBeDefined()
+})
+
 test('a partial snapshot is not counted, and not missed when it is gone', async () => {
   const disk = new MemoryBackend()
   await create(disk)
