@@ -1,7 +1,7 @@
 /** The real clock, randomness and process. The one place that calls them. */
 
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
 import { CairnError } from './errors.ts'
 import type { Clock, Process, Randomness } from './seams.ts'
@@ -42,9 +42,18 @@ export function nodeRandomness(): Randomness {
   return { bytes: (byteCount) => randomBytes(byteCount) }
 }
 
+/** The namespace of process ids that Linux begins with. */
+const FIRST_PID_NAMESPACE = 'pid:[4026531836]'
+
+/**
+ * Where a process id says which process is meant: this boot, and within it a container, since another one
+ * of the same host name has other processes with the same ids.
+ */
 function readBootId(): string {
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const namespace = readlinkSync('/proc/self/ns/pid')
+    return namespace === FIRST_PID_NAMESPACE ? bootId : `${bootId} ${namespace}`
   } catch {
     return '' // Not Linux: a session of this machine is then judged by its beats alone.
   }

@@ -26,7 +26,10 @@ export interface Process {
   readonly username: string
   readonly uid: number
   readonly gid: number
-  /** Changes at every start of the machine; empty where the system does not tell. */
+  /**
+   * Changes at every start of the machine, and is another in a container with process ids of its own;
+   * empty where the system does not tell.
+   */
   readonly bootId: string
   /** As Node names them: 'linux', 'x64'. */
   readonly system: string

@@ -1,10 +1,24 @@
 /** Several processes at one repository at the same time. */
 
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { newBox, newRepository } from '../support/run-cairn.ts'
+import { type Box, cairnCommand, newBox, newRepository } from '../support/run-cairn.ts'
 
 const FILES = 40
+const CONTAINED = ['--pid', '--fork', '--mount-proc']
+const hasContainers = spawnSync('unshare', [...CONTAINED, 'true']).status === 0
+
+/** In a container that has the same host name, and process ids of its own. */
+function runContained(box: Box, words: readonly string[]) {
+  const environment = {
+    CAIRN_REPOSITORY: box.repository,
+    CAIRN_KEY_FILE: join(box.path, 'key'),
+    CAIRN_PASSWORD: undefined,
+  }
+  const { command, args, env } = cairnCommand(words, { home: box.home, environment })
+  return spawnSync('unshare', [...CONTAINED, command, ...args], { env, encoding: 'utf8' })
+}
 
 test('two backups of different trees at once: both succeed and both list', async () => {
   const box = await newRepository()
@@ -59,3 +73,20 @@ test('listing while a backup runs', async () => {
   expect((await running.finished).code).toBe(0)
   expect(await box.snapshots()).toHaveLength(2)
 })
+
+test.skipIf(!hasContainers)(
+  'a run is not taken for dead where its process does not show, in a container of the same name',
+  async () => {
+    const box = await newRepository()
+    const running = box.start(['backup', '--stdin'], { holdsInput: true })
+    const sessions = () => box.repositoryFiles('sessions')
+    while (sessions().length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    const before = sessions()
+    const { status, stderr } = runContained(box, ['unlock'])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(sessions()).toEqual(before)
+    running.child.stdin?.end()
+    expect((await running.finished).code).toBe(0)
+    expect(sessions()).toEqual([])
+  },
+)
