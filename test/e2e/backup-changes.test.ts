@@ -1,6 +1,14 @@
 /** What a backup finds new, changed and as it was, and what it therefore reads again. */
 
-import { appendFileSync, mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type Box, type Json, newBox, settle, summaryOf } from '../support/run-cairn.ts'
@@ -156,4 +164,15 @@ test('--dry-run says what would be added and writes nothing', async () => {
   expect(box.repositoryFiles()).toEqual(before)
   // What was only looked at is not taken for stored.
   expect(counts(await summary(box))).toMatchObject({ files_new: 1, data_blobs: 1 })
+})
+
+test('--dry-run creates no repository either, and says that there is none', async () => {
+  const box = newBox()
+  box.write('a')
+  const { code, stderr } = await box.run(['backup', '--init', '--dry-run', 'source'])
+  expect({ code, stderr }).toMatchObject({
+    code: 10,
+    stderr: expect.stringContaining('repository'),
+  })
+  expect(existsSync(box.repository)).toBe(false)
 })

@@ -31,7 +31,8 @@ import { RateEstimator, startProgress } from '../render/progress.ts'
 import { programVersion } from './version.ts'
 
 async function createIfMissing(args: BackupArguments, access: Access, context: CommandContext) {
-  if (!args.init || (await isCreated(access))) return
+  // A dry run that finds no repository says so, as without --init.
+  if (!args.init || args.dryRun || (await isCreated(access))) return
   const id = await createAt(access, {
     chunkSize: args.chunkSize,
     cipher: args.cipher,
