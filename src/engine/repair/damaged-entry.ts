@@ -41,6 +41,13 @@ export function withHoles(references: Uint8Array, index: BlobIndex): Uint8Array 
   return mended
 }
 
+/** The entry itself, unless its extended attributes are in a blob that is lost. */
+export function withoutLostXattrs(entry: TreeEntry, index: BlobIndex): TreeEntry {
+  const { xattrsId, ...rest } = entry
+  if (xattrsId === undefined) return entry
+  return index.find(xattrsId).some(({ type }) => type === BLOB_TYPE.aux) ? entry : rest
+}
+
 /** A file of which these references, or this list of them, are left. */
 export function mendedFile(
   entry: TreeEntry,

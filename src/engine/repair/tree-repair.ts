@@ -11,7 +11,13 @@ import type { BlobReader } from '../../repository/blob-reader.ts'
 import { readChunkList, readDirectory } from '../../repository/tree-reader.ts'
 import type { ChunkListWriter, TreeWriter } from '../../repository/tree-writer.ts'
 import { NodeMemo } from '../id-table.ts'
-import { damagedName, fitsInline, mendedFile, withHoles } from './damaged-entry.ts'
+import {
+  damagedName,
+  fitsInline,
+  mendedFile,
+  withHoles,
+  withoutLostXattrs,
+} from './damaged-entry.ts'
 
 export interface TreeRepairParts {
   readonly index: BlobIndex
@@ -82,16 +88,20 @@ export class TreeRepair {
         `cannot repair '${textOf(path)}': it was stored by a newer version; update cairn`,
       )
     }
+    const kept = withoutLostXattrs(entry, this.#parts.index)
+    const isLacking = kept !== entry
     if (entry.type === ENTRY_TYPE.directory && entry.subtree !== undefined) {
       const { root, isChanged, isDamaged } = await this.directory(entry.subtree, path)
-      if (!isChanged) return entry
-      return { ...entry, subtree: root, ...(isDamaged ? { name: marked(entry.name) } : {}) }
+      if (isLacking && !isDamaged) this.#parts.onLost(textOf(path))
+      if (!isChanged && !isLacking) return entry
+      const name = isDamaged || isLacking ? marked(entry.name) : entry.name
+      return { ...kept, subtree: root, name }
     }
-    if (entry.type !== ENTRY_TYPE.file) return entry
-    const content = await this.#content(entry)
-    if (content === 'whole') return entry
+    const content = entry.type === ENTRY_TYPE.file ? await this.#content(entry) : 'whole'
+    if (content === 'whole' && !isLacking) return entry
     this.#parts.onLost(textOf(path))
-    return { ...mendedFile(entry, content), name: marked(entry.name) }
+    const mended = content === 'whole' ? kept : mendedFile(kept, content)
+    return { ...mended, name: marked(entry.name) }
   }
 
   async #content(entry: TreeEntry): Promise<'whole' | Uint8Array | NodeRoot | undefined> {

@@ -6,17 +6,20 @@ import { repairSnapshots } from '../../../src/engine/repair/repair-snapshots.ts'
 import { repairPacks } from '../../../src/engine/repair/repair-packs.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { openIndex } from '../../../src/repository/open-index.ts'
-import { contentsOf, create } from '../../support/backup-harness.ts'
+import { backUp, contentsOf, create } from '../../support/backup-harness.ts'
+import { withSourceFaults } from '../../support/source-faults.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { check, errorsOf } from '../check/check-support.ts'
 import {
   copyOf,
+  forget,
   indexProblems,
   names,
   newProcess,
   openAgain,
   plant,
   requireRestorable,
+  runPrune,
   take,
   type Taken,
 } from '../prune/prune-harness.ts'
@@ -222,6 +225,50 @@ describe('repair snapshots', () => {
     const disk = copyOf(base)
     expect(await mend(disk)).toMatchObject({ checked: 2, repaired: [], lost: [] })
     expect(disk.files).toEqual(base.files)
+  })
+
+  test('extended attributes that are lost are given up, and keep nobody from pruning', async () => {
+    const source = join(root, 'attributes')
+    plant(source, [51, 52])
+    const large = [Buffer.from('user.large'), Buffer.alloc(5000, 7)] as const
+    const withLarge = (path: string) =>
+      /file-51$|even$/.test(path) ? { xattrs: [large], flags: 0, problems: [] } : undefined
+    const environment = withSourceFaults(newProcess(), { extended: withLarge })
+    const disk = new MemoryBackend()
+    await create(disk)
+    const run = async () => {
+      const input = { kind: 'paths' as const, paths: ['.'], workingDirectory: source }
+      const opening = openAgain(disk, environment)
+      return await backUp(disk, source, { environment, opening, input })
+    }
+    const first = await run()
+    const old = names(disk, 'packs')
+    // Its own trees are new, the attributes and all else as before.
+    plant(source, [53, 54])
+    const { snapshotId } = await run()
+    await forget(await openAgain(disk), [first.snapshotId ?? ''])
+    const trees = old.toSorted(
+      (a, b) => bytesOf(disk, 'packs', a).length - bytesOf(disk, 'packs', b).length,
+    )
+    disk.files.delete(path('packs', trees[0] ?? firstOf(disk, 'packs')))
+    await mendIndex(disk)
+    await expect(runPrune(disk)).rejects.toMatchObject({ code: 'CAIRN_CORRUPT' })
+    const report = await mend(disk, { forget: true })
+    expect(report.repaired.map((one) => one.old)).toEqual([snapshotId])
+    expect(report.lostPaths.toSorted()).toEqual(['/even', '/odd/file-51'])
+    expect(errorsOf(await check(disk, { opening: openAgain(disk) }))).toEqual([])
+    const repository = await openAgain(disk)
+    const [snapshot] = await repository.snapshots()
+    if (snapshot === undefined) throw new Error('no snapshot')
+    expect([...(await contentsOf(repository, snapshot)).keys()].toSorted()).toEqual([
+      '/even.cairn-damaged',
+      '/even.cairn-damaged/file-52',
+      '/even.cairn-damaged/file-54',
+      '/odd',
+      '/odd/file-51.cairn-damaged',
+      '/odd/file-53',
+    ])
+    await runPrune(disk)
   })
 
   test('puts a snapshot in the place of a damaged one that restores and says what is lost', async () => {
