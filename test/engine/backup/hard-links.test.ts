@@ -4,7 +4,7 @@ import { linkSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ByteString } from '../../../src/base/bytes.ts'
-import type { SourceFiles, SourceStat } from '../../../src/source/source-files.ts'
+import type { SourceStat } from '../../../src/source/source-files.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import {
   backUp,
@@ -14,6 +14,7 @@ import {
   MemoryCache,
   open,
 } from '../../support/backup-harness.ts'
+import { withSourceFaults } from '../../support/source-faults.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 const folder = temporaryFolder('cairn-hard-links-')
@@ -24,51 +25,6 @@ function plantPair(directory: string, text: string): bigint {
   writeFileSync(join(directory, 'one'), text)
   linkSync(join(directory, 'one'), join(directory, 'two'))
   return statSync(join(directory, 'one'), { bigint: true }).ino
-}
-
-/** Files have the device and inode that `identify` gives them. */
-function sourceWith(
-  source: SourceFiles,
-  identify: (stat: SourceStat) => Partial<SourceStat>,
-): SourceFiles {
-  const shown = (stat: SourceStat) => (stat.type === 'file' ? { ...stat, ...identify(stat) } : stat)
-  return {
-    ...source,
-    lstat: (path) => {
-      const stat = source.lstat(path)
-      return stat && shown(stat)
-    },
-    openDirectory: (path, follow) => {
-      const directory = source.openDirectory(path, follow)
-      const look = (name: ByteString, followsName: boolean) => {
-        const stat = directory.look(name, followsName)
-        return stat && shown(stat)
-      }
-      return Object.setPrototypeOf({ look, stat: directory.stat, ...bound(directory) }, null)
-    },
-    open: (path) => {
-      const file = source.open(path)
-      return Object.create(file, {
-        stat: { value: shown(file.stat) },
-        statNow: { value: () => shown(file.statNow()) },
-        read: { value: file.read.bind(file) },
-        nextData: { value: file.nextData.bind(file) },
-        extended: { value: file.extended.bind(file) },
-        close: { value: file.close.bind(file) },
-        mayHaveHoles: { value: file.mayHaveHoles },
-      }) as typeof file
-    },
-  }
-}
-
-function bound(directory: ReturnType<SourceFiles['openDirectory']>) {
-  return {
-    names: directory.names.bind(directory),
-    readLink: directory.readLink.bind(directory),
-    extended: directory.extended.bind(directory),
-    ownExtended: directory.ownExtended.bind(directory),
-    close: directory.close.bind(directory),
-  }
 }
 
 test.each([
@@ -83,11 +39,12 @@ test.each([
   const environment = inlineEnvironment()
   const { clock } = environment
   const run = async (identify: (stat: SourceStat) => Partial<SourceStat>) => {
-    const source = sourceWith(environment.source, identify)
     // What was written just now is old enough to be trusted.
     const later = { ...clock, wallNs: () => clock.wallNs() + 10_000_000_000n }
+    const stat = (_path: ByteString, found: SourceStat) =>
+      found.type === 'file' ? { ...found, ...identify(found) } : found
     return await backUp(disk, root, {
-      environment: { ...environment, source, clock: later },
+      environment: withSourceFaults({ ...environment, clock: later }, { stat }),
       scanCache,
       input: { kind: 'paths', paths: ['.'], workingDirectory: root },
       ignoreInode,
