@@ -129,6 +129,8 @@ export class SegmentStore {
   countRead(segment: Segment, byteCount: number): void {
     segment.unreadBytes -= byteCount
     if (segment.unreadBytes > 0 || this.#readUp.has(segment.key)) return
+    // The same answer may have been the last of it before: its memory is not to be freed twice.
+    if (this.#kept.get(segment.key) !== segment) return
     this.#readUp.set(segment.key, segment)
     this.#readUpBytes += segment.room.byteLength
     for (const old of this.#readUp.values()) {

@@ -83,3 +83,21 @@ test('a segment longer than the limit is kept until the next', () => {
   add(store, 'next')
   expect(keysOf(store, ['large', 'next'])).toEqual(['next'])
 })
+
+test('the memory of a segment that went while it was read is given back once', () => {
+  const store = new SegmentStore(16 * MIB)
+  const small = add(store, 'small')
+  const large = add(store, 'large', { byteCount: 9 * MIB })
+  // One answer out of both and out of the first again, as where a file repeats a chunk.
+  store.countRead(small, MIB)
+  store.countRead(large, 9 * MIB)
+  store.countRead(small, MIB)
+  expect(keysOf(store, ['small', 'large'])).toEqual([])
+  const next = add(store, 'next')
+  next.plain.fill(1)
+  store.hold(next)
+  // If the first went once more, its memory, which is that of the next now, would be free.
+  const others = Array.from({ length: 20 }, (_, i) => add(store, `other ${i}`))
+  for (const { plain } of others) plain.fill(2)
+  expect(next.plain.every((byte) => byte === 1)).toBe(true)
+})
