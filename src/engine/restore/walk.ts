@@ -133,6 +133,7 @@ export class Walk {
     if (directory.state === 'refused') return
     const path = join(directory.path, entry.name)
     if (lastName !== undefined && entry.name <= lastName) {
+      directory.isDamaged = true
       return this.#refuse(path, 'its name is refused: it is out of order or there twice')
     }
     frame.lastName = entry.name

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { describe, test } from 'vitest'
 import { byteStringOf } from '../../../src/base/bytes.ts'
 import { CborWriter } from '../../../src/format/cbor.ts'
-import type { NodeRoot } from '../../../src/format/tree.ts'
+import { BLOB_TYPE } from '../../../src/format/constants.ts'
+import { encodeInner, LEAF_HEAD, type NodeRoot, writeEntry } from '../../../src/format/tree.ts'
 import { buildRepository, RepositoryBuilder } from '../../support/repository-builder.ts'
 import { describeTree, overriding, restore, targetDirectory } from './restore-harness.ts'
 import { temporaryDirectory, testEnvironment, wrappedTargets } from './restore-harness.ts'
@@ -55,6 +56,24 @@ describe('restoreSnapshot() of hostile trees', () => {
     const { errors } = await restore(built, { target })
     assert.equal(errors.length, 4, errors.join('\n'))
     assert.deepEqual(readdirSync(target), ['file'])
+  })
+
+  test('R5: what is refused for its place in a directory is not deleted at the target', async () => {
+    const builder = await RepositoryBuilder.create()
+    const leafOf = (name: string) => {
+      const out = new CborWriter()
+      out.raw(LEAF_HEAD)
+      writeEntry(out, builder.entry(name, Buffer.from(name)))
+      return { lastName: name, id: builder.metadataBlob(BLOB_TYPE.leaf, out.finish()) }
+    }
+    const rows = ['b', 'a'].map((name) => ({ ...leafOf(name), entryCount: 1, byteCount: 0 }))
+    const id = builder.metadataBlob(BLOB_TYPE.inner, encodeInner(1, rows))
+    const built = await builder.finish({ id, height: 1 })
+    const target = targetDirectory()
+    writeFileSync(join(target, 'a'), 'kept')
+    const { errors } = await restore(built, { target, delete: true })
+    assert.equal(errors.length, 1)
+    assert.equal(readFileSync(join(target, 'a'), 'utf8'), 'kept')
   })
 
   test('M2: a symlink, and then an entry through it, stay inside (P5)', async () => {
