@@ -1,6 +1,6 @@
 /** Removes what is at a path of a target, never through a link and never into a mounted file system. */
 
-import { lstatSync, rmdirSync, unlinkSync } from 'node:fs'
+import { lstatSync, readFileSync, rmdirSync, unlinkSync } from 'node:fs'
 import type { ByteString } from '../base/bytes.ts'
 import { assertComponent, parentOf } from './directory-handles.ts'
 import type { Directory, DirectoryAccess } from './directory-handles.ts'
@@ -18,8 +18,8 @@ interface Frame {
 /** The stack is a list of paths, not of descriptors, so that depth costs neither. */
 export function removeTree(access: DirectoryAccess, path: ByteString): void {
   if (removeEntry(access, path)) return
-  const device = deviceOf(access.reach(parentOf(path)))
-  const stack: Frame[] = [openFrame(access, path, device)]
+  const mount = mountOf(access.reach(parentOf(path)))
+  const stack: Frame[] = [openFrame(access, path, mount)]
   for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
     const name = frame.names.pop()
     if (name === undefined) {
@@ -27,7 +27,7 @@ export function removeTree(access: DirectoryAccess, path: ByteString): void {
       removeEmptyDirectory(access, frame.path)
     } else {
       const child = `${frame.path}/${name}`
-      if (!removeEntry(access, child)) stack.push(openFrame(access, child, device))
+      if (!removeEntry(access, child)) stack.push(openFrame(access, child, mount))
     }
   }
 }
@@ -54,10 +54,10 @@ function isDirectory(path: NativePath): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 }
 
-function openFrame(access: DirectoryAccess, path: ByteString, device: bigint): Frame {
+function openFrame(access: DirectoryAccess, path: ByteString, mount: string): Frame {
   const directory = access.reach(path)
   try {
-    if (deviceOf(directory) !== device) {
+    if (mountOf(directory) !== mount) {
       throw systemError('EXDEV', 'unlink', path, 'is another file system')
     }
     liftFlags(directory.path('.'), path)
@@ -67,8 +67,21 @@ function openFrame(access: DirectoryAccess, path: ByteString, device: bigint): F
   }
 }
 
-function deviceOf(directory: Directory): bigint {
-  return lstatSync(directory.path('.'), { bigint: true }).dev
+/** What tells a mount from others: by its device alone, a directory mounted twice is one. */
+function mountOf(directory: Directory): string {
+  const { dev } = lstatSync(directory.path('.'), { bigint: true })
+  return `${dev} ${mountId(directory) ?? ''}`
+}
+
+/** Undefined where the kernel does not tell. */
+function mountId({ descriptor }: Directory): string | undefined {
+  if (descriptor < 0) return undefined
+  try {
+    const about = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1')
+    return /^mnt_id:\s*(\d+)$/m.exec(about)?.[1]
+  } catch {
+    return undefined
+  }
 }
 
 function removeEmptyDirectory(access: DirectoryAccess, path: ByteString): void {

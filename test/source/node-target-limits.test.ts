@@ -34,6 +34,28 @@ describe.each([true, false])('a target, with descriptors: %s', (useDescriptors) 
     }
   })
 
+  test.runIf(useDescriptors)('remove() does not enter what is mounted twice', (context) => {
+    const elsewhere = `${at.root}-elsewhere`
+    fs.mkdirSync(elsewhere)
+    fs.writeFileSync(join(elsewhere, 'precious'), '')
+    at.target.makeDirectory('d')
+    at.target.makeDirectory('d/mount')
+    try {
+      execFileSync('mount', ['--bind', elsewhere, join(at.root, 'd/mount')], { stdio: 'ignore' })
+    } catch {
+      return context.skip('cannot mount a directory here')
+    }
+    try {
+      expect(() => at.target.remove('d')).toThrow(failing('EXDEV'))
+      expect(() => at.target.remove('d/mount')).toThrow(failing('EXDEV'))
+      expect(fs.readdirSync(elsewhere)).toEqual(['precious'])
+    } finally {
+      at.target.close()
+      execFileSync('umount', ['-l', join(at.root, 'd/mount')])
+      at.target = at.files.openTarget(at.root)
+    }
+  })
+
   test('keeps few descriptors, however many directories and open files there are', () => {
     const before = fs.readdirSync('/proc/self/fd').length
     const second = at.files.openTarget(at.root)
