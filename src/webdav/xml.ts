@@ -76,7 +76,9 @@ function openElement(tag: string, attributes: string, outer: Namespaces): Open |
     }
   }
   const [prefix, local] = tag.includes(':') ? tag.split(':') : ['', tag]
-  const namespace = namespaces[prefix ?? '']
+  // Only what was declared: a prefix may be the name of what every object has.
+  const isDeclared = Object.hasOwn(namespaces, prefix ?? '')
+  const namespace = isDeclared ? namespaces[prefix ?? ''] : undefined
   if (local === undefined || (prefix !== '' && namespace === undefined)) return undefined
   return { tag, element: { namespace: namespace ?? '', name: local, children: [] }, namespaces }
 }

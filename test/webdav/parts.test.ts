@@ -94,6 +94,8 @@ describe('PROPFIND', () => {
     expect(text).toContain('<D:quota/>')
     expect(text).toContain('HTTP/1.1 404')
     expect(text).not.toContain('constructor')
+    const undeclared = '<propfind xmlns="DAV:"><prop><constructor:x/></prop></propfind>'
+    expect(parsePropfind(undeclared)).toBeUndefined()
   })
 
   test('gives names alone', () => {
