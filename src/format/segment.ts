@@ -41,6 +41,14 @@ export function segmentKindOf(type: BlobType): SegmentKind {
     : SEGMENT_KIND.metadata
 }
 
+/**
+ * Whether a segment of this kind may hold such blobs. Those of type 5 are found in both: a backup
+ * stores them with the trees that name them, a prune moves them to the data.
+ */
+export function mayHold(kind: number, type: BlobType): boolean {
+  return type === BLOB_TYPE.aux || segmentKindOf(type) === kind
+}
+
 /** Names what is wrong with a header's figures, or returns undefined. */
 export function segmentProblem(header: SegmentHeader): string | undefined {
   const { storedBytes, plainBytes, blobCount, compression, kind } = header

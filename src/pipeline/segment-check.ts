@@ -4,7 +4,7 @@ import { errorChain, isCairnError } from '../base/errors.ts'
 import { ID_BYTES } from '../base/ids.ts'
 import { SEGMENT_HEADER_BYTES, SEGMENT_ROW_BYTES } from '../format/constants.ts'
 import type { DirectorySegment, PackDirectory } from '../format/directory.ts'
-import { segmentBodyBytes, segmentKindOf } from '../format/segment.ts'
+import { mayHold, segmentBodyBytes } from '../format/segment.ts'
 import type { BlobIdentifier } from './keys.ts'
 import type { PackContents } from './pack-contents.ts'
 import type { PackKey } from './pack-seal.ts'
@@ -97,7 +97,7 @@ export class SegmentCheck {
     for (let i = 0; i < segment.blobCount; i++) {
       const type = directory.type(first + i)
       const length = directory.length(first + i)
-      agrees &&= isRow(plain, i, type, length) && segmentKindOf(type) === segment.kind
+      agrees &&= isRow(plain, i, type, length) && mayHold(segment.kind, type)
       if (!this.#hasId(directory.id(first + i), type, plain, offset, length)) {
         this.#addDamaged(directory.id(first + i))
       }

@@ -1,10 +1,16 @@
 import { expect, test } from 'vitest'
+import { BLOB_TYPE } from '../../../src/format/constants.ts'
+import { encodeXattrs } from '../../../src/format/xattrs.ts'
+import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
+import { RepositoryBuilder } from '../../support/repository-builder.ts'
 import {
   addSession,
   build,
   buildFull,
   check,
+  checkUnlocked,
   filesOf,
+  noise,
   snapshotAgain,
   textOf,
 } from './check-support.ts'
@@ -23,6 +29,15 @@ test('checkRepository() finds nothing in a sound repository, with and without it
     expect(report.snapshotCount).toBe(2)
     expect(report.packsRead).toBe(readData === undefined ? 0 : filesOf(backend, 'packs').length)
   }
+})
+
+test('checkRepository() finds nothing wrong with attributes that lie among the trees', async () => {
+  const backend = new MemoryBackend()
+  const builder = await RepositoryBuilder.create({ backend })
+  const xattrs = encodeXattrs([[Buffer.from('user.large'), noise(9_000, 1)]])
+  const xattrsId = builder.metadataBlob(BLOB_TYPE.aux, xattrs)
+  const { repository } = await builder.finish(builder.tree({ file: { type: 'file', xattrsId } }))
+  expect(textOf(await checkUnlocked(repository, backend))).toBe('')
 })
 
 test('checkRepository() finds nothing in an empty repository', async () => {
