@@ -16,6 +16,7 @@ import { type ListLeaf, listLeaf, type NodeCache } from './node-cache.ts'
 const AHEAD_BYTES_MIN = 1 << 20
 /** The kernel's own read-ahead comes in pieces that may change places. */
 const ORDER_SLACK_BYTES = 4 << 20
+const NOTHING = new Uint8Array()
 
 export class FileContent {
   readonly #entry: TreeEntry
@@ -102,10 +103,14 @@ export class FileContent {
 
   #findLeaf(offset: number): Answer<ListLeaf | undefined> {
     const { content, contentList } = this.#entry
-    if (contentList !== undefined) return this.#nodes.listAt(contentList, offset)
-    if (content === undefined) return undefined
-    const leaf = listLeaf(content, 0)
-    return offset < (leaf.starts[leaf.starts.length - 1] ?? 0) ? leaf : undefined
+    const found =
+      contentList === undefined
+        ? listLeaf(content ?? NOTHING, 0)
+        : this.#nodes.listAt(contentList, offset)
+    return thenAnswer(found, (leaf) =>
+      // A list that is one leaf is found by any offset, also behind its end.
+      leaf !== undefined && offset < (leaf.starts[leaf.starts.length - 1] ?? 0) ? leaf : undefined,
+    )
   }
 
   #readAhead(offset: number, end: number): void {

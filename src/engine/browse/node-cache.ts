@@ -40,10 +40,17 @@ export interface ListLeaf {
   readonly starts: Float64Array
 }
 
-type Node =
-  | { readonly kind: 'inner'; readonly rows: readonly InnerRow[] }
-  | { readonly kind: 'leaf'; readonly entries: readonly TreeEntry[] }
-  | { readonly kind: 'list'; readonly references: Uint8Array }
+/** Entries of a directory, or references and bytes of a file, that are at or below a node. */
+type Counts = Pick<InnerRow, 'entryCount' | 'byteCount'>
+
+type Node = Counts &
+  (
+    | { readonly kind: 'inner'; readonly rows: readonly InnerRow[] }
+    | { readonly kind: 'leaf'; readonly entries: readonly TreeEntry[] }
+    | { readonly kind: 'list'; readonly references: Uint8Array }
+  )
+
+type LeafType = typeof BLOB_TYPE.leaf | typeof BLOB_TYPE.list
 
 /** Chooses the row to go down by, from what lies in front of it. */
 type Choose = (
@@ -105,53 +112,66 @@ export class NodeCache {
    * having none: reading it all would take too long for what asks.
    */
   holeBytes(root: NodeRoot, referencesMax: number): Answer<number> {
-    return thenAnswer(this.#node(root, BLOB_TYPE.list), (node) => {
-      if (node.kind === 'list') return holeBytesOf(node.references)
-      if (node.kind !== 'inner') return 0
-      const references = node.rows.reduce((sum, row) => sum + row.entryCount, 0)
-      if (references > referencesMax) return 0
-      const from = (i: number, sum: number): Answer<number> => {
-        const row = node.rows[i]
-        if (row === undefined) return sum
-        const child = { id: row.id, height: root.height - 1 }
-        return thenAnswer(this.holeBytes(child, referencesMax), (more) => from(i + 1, sum + more))
-      }
-      return from(0, 0)
-    })
+    return thenAnswer(this.#node(root, BLOB_TYPE.list), (node) =>
+      node.entryCount > referencesMax ? 0 : this.#holeBytesBelow(node, root.height),
+    )
   }
 
-  #descend(
-    root: NodeRoot,
-    leafType: typeof BLOB_TYPE.leaf | typeof BLOB_TYPE.list,
-    choose: Choose,
-  ): Answer<Found | undefined> {
+  #holeBytesBelow(node: Node, height: number): Answer<number> {
+    if (node.kind === 'list') return holeBytesOf(node.references)
+    const rows = node.kind === 'inner' ? node.rows : []
+    const from = (i: number, sum: number): Answer<number> => {
+      const row = rows[i]
+      if (row === undefined) return sum
+      const below = thenAnswer(this.#childOf(row, height, BLOB_TYPE.list), (child) =>
+        this.#holeBytesBelow(child, height - 1),
+      )
+      return thenAnswer(below, (more) => from(i + 1, sum + more))
+    }
+    return from(0, 0)
+  }
+
+  #descend(root: NodeRoot, leafType: LeafType, choose: Choose): Answer<Found | undefined> {
     if (root.height > LIMIT.treeHeightMax) {
       throw new CairnError('CAIRN_CORRUPT', `a tree of height ${root.height} is refused`)
     }
-    const step = (at: NodeRoot, where: Omit<Found, 'node'>): Answer<Found | undefined> =>
-      thenAnswer(this.#node(at, leafType), (node) => {
-        if (node.kind !== 'inner') return { node, ...where }
-        let { entriesBefore, bytesBefore } = where
-        for (const [i, row] of node.rows.entries()) {
-          if (choose(row, { entries: entriesBefore, bytes: bytesBefore })) {
-            const isLast = where.isLast && i === node.rows.length - 1
-            return step(
-              { id: row.id, height: at.height - 1 },
-              { entriesBefore, bytesBefore, isLast },
-            )
-          }
-          entriesBefore += row.entryCount
-          bytesBefore += row.byteCount
+    const step = (found: Found, height: number): Answer<Found | undefined> => {
+      const { node } = found
+      if (node.kind !== 'inner') return found
+      let { entriesBefore, bytesBefore } = found
+      for (const [i, row] of node.rows.entries()) {
+        if (choose(row, { entries: entriesBefore, bytes: bytesBefore })) {
+          const isLast = found.isLast && i === node.rows.length - 1
+          const where = { entriesBefore, bytesBefore, isLast }
+          return thenAnswer(this.#childOf(row, height, leafType), (child) =>
+            step({ node: child, ...where }, height - 1),
+          )
         }
-        return undefined
-      })
-    return step(root, { entriesBefore: 0, bytesBefore: 0, isLast: true })
+        entriesBefore += row.entryCount
+        bytesBefore += row.byteCount
+      }
+      return undefined
+    }
+    return thenAnswer(this.#node(root, leafType), (node) =>
+      step({ node, entriesBefore: 0, bytesBefore: 0, isLast: true }, root.height),
+    )
   }
 
-  #node(
-    { id, height }: NodeRoot,
-    leafType: typeof BLOB_TYPE.leaf | typeof BLOB_TYPE.list,
-  ): Answer<Node> {
+  /**
+   * The node that a row of one of `height` is about. Positions are counted by what rows say: where
+   * that is not so, one would be that of several, and who goes on from there might never get further.
+   */
+  #childOf(row: InnerRow, height: number, leafType: LeafType): Answer<Node> {
+    return thenAnswer(this.#node({ id: row.id, height: height - 1 }, leafType), (node) => {
+      const isSo =
+        node.entryCount === row.entryCount &&
+        (leafType === BLOB_TYPE.leaf || node.byteCount === row.byteCount)
+      if (isSo) return node
+      throw new CairnError('CAIRN_CORRUPT', 'a node does not hold what the one above it says')
+    })
+  }
+
+  #node({ id, height }: NodeRoot, leafType: LeafType): Answer<Node> {
     const key = `${height}${toHex(id)}`
     const known = this.#nodes.get(key)
     if (known !== undefined) {
@@ -179,16 +199,38 @@ export class NodeCache {
   }
 }
 
-function decodeNode(bytes: Uint8Array, height: number, leafType: number): Node {
-  if (height > 0) return { kind: 'inner', rows: decodeInner(bytes, height) }
-  if (leafType === BLOB_TYPE.list) return { kind: 'list', references: decodeListLeaf(bytes) }
+function decodeNode(bytes: Uint8Array, height: number, leafType: LeafType): Node {
+  if (height > 0) return innerNode(decodeInner(bytes, height))
+  if (leafType === BLOB_TYPE.list) {
+    const references = decodeListLeaf(bytes)
+    const { starts } = listLeaf(references, 0)
+    return {
+      kind: 'list',
+      references,
+      entryCount: starts.length - 1,
+      byteCount: starts.at(-1) ?? 0,
+    }
+  }
   const entries: TreeEntry[] = []
+  let refusedCount = 0
   decodeLeaf(
     bytes,
     (entry) => entries.push(entry),
-    () => {}, // A name that no entry may have is not shown; `check` tells of it.
+    () => refusedCount++, // A name that no entry may have is not shown; `check` tells of it.
   )
-  return { kind: 'leaf', entries }
+  return { kind: 'leaf', entries, entryCount: entries.length + refusedCount, byteCount: 0 }
+}
+
+function innerNode(rows: readonly InnerRow[]): Node {
+  let entryCount = 0
+  let byteCount = 0
+  for (const row of rows) {
+    // Nothing bounds how many nodes without contents there are below a few.
+    if (row.entryCount === 0) throw new CairnError('CAIRN_CORRUPT', 'a node holds nothing')
+    entryCount += row.entryCount
+    byteCount += row.byteCount
+  }
+  return { kind: 'inner', rows, entryCount, byteCount }
 }
 
 function itemCount(node: Node): number {
@@ -201,7 +243,7 @@ function directoryLeaf({ node, entriesBefore, isLast }: Found): DirectoryLeaf {
   return {
     first: entriesBefore,
     entries,
-    next: isLast ? undefined : entriesBefore + entries.length,
+    next: isLast ? undefined : entriesBefore + node.entryCount,
   }
 }
 
