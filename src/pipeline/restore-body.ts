@@ -6,6 +6,7 @@
  * No byte that does not have its id is ever written. A file that misses a blob is taken back and told.
  */
 
+import { equalBytes } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3, prepareBlake3 } from '../crypto/blake3.ts'
@@ -139,16 +140,16 @@ class RestoreBody implements WorkBody<RestoreJob, RestoreResult> {
         this.#fail(job, wanted.firstRow + i, writers, problem)
       return
     }
-    let checkedOffset = -1
+    let checkedRow: number | undefined
     for (let row = wanted.firstRow; row < wanted.firstRow + wanted.rowCount; row++) {
-      const offset = job.rows[row * ROW_COLUMNS] ?? 0
       // Rows are in order of offsets: several that want the same blob follow each other.
-      const problem = offset === checkedOffset ? undefined : this.#problem(job, row, plain)
+      const isChecked = checkedRow !== undefined && isSameBlob(job, row, checkedRow)
+      const problem = isChecked ? undefined : this.#problem(job, row, plain)
       if (problem !== undefined) {
         this.#fail(job, row, writers, problem)
         continue
       }
-      checkedOffset = offset
+      checkedRow = row
       this.#put(job, row, plain, writers)
     }
   }
@@ -192,6 +193,15 @@ class RestoreBody implements WorkBody<RestoreJob, RestoreResult> {
     if (file < SHARED_FILE) writers.write(file, plain, { offset, length, position })
     else writers.writeShared(file - SHARED_FILE, plain, { offset, length, position })
   }
+}
+
+/** Whether two rows of one segment want one blob. An index may say that several lie at one offset. */
+function isSameBlob({ rows, ids }: WriteJob, a: number, b: number): boolean {
+  return (
+    rows[a * ROW_COLUMNS] === rows[b * ROW_COLUMNS] &&
+    rows[a * ROW_COLUMNS + 1] === rows[b * ROW_COLUMNS + 1] &&
+    equalBytes(ids.subarray(a * 32, a * 32 + 32), ids.subarray(b * 32, b * 32 + 32))
+  )
 }
 
 /** Whether only this copy of some blobs is lost by it, and not the run. */

@@ -62,7 +62,7 @@ export interface SegmentJob {
 }
 
 export interface SegmentResult {
-  /** Offsets of those wanted blobs that have their ids. */
+  /** Those wanted blobs that have their ids, by their place in `wanted`. */
   readonly good: readonly number[]
 }
 
@@ -87,17 +87,17 @@ class SegmentBody implements WorkBody<SegmentJob, SegmentResult> {
     if (plain.length !== plainBytes) {
       throw new CairnError('CAIRN_CORRUPT', 'the index and the segment disagree')
     }
-    return { good: this.#goodOffsets(plain, wanted) }
+    return { good: this.#good(plain, wanted) }
   }
 
-  #goodOffsets(plain: Uint8Array, { ids, spans }: WantedBlobs): number[] {
+  #good(plain: Uint8Array, { ids, spans }: WantedBlobs): number[] {
     const good: number[] = []
     for (let i = 0; i * SPAN_FIELDS < spans.length; i++) {
       const [type, offset = 0, length = 0] = spans.subarray(i * SPAN_FIELDS)
       if (offset + length > plain.length) continue
       const blob = plain.subarray(offset, offset + length)
       this.#identifier.id(type as BlobType, blob, this.#id)
-      if (equalBytes(this.#id, ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES))) good.push(offset)
+      if (equalBytes(this.#id, ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES))) good.push(i)
     }
     return good
   }

@@ -19,6 +19,7 @@ import { PackWriter, type SealedPack } from '../../src/pipeline/pack-writer.ts'
 import type { Repository } from '../../src/repository/repository.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
 import { openBlobs } from '../support/open-blobs.ts'
+import { browserOf } from '../support/open-browser.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { checkUnlocked, noise, textOf } from './check/check-support.ts'
 import { runPrune } from './prune/prune-harness.ts'
@@ -192,6 +193,34 @@ describe('M7 X24: a sealed segment that unpacks to more than it says', () => {
       await expect(blobs.load(id, BLOB_TYPE.data)).rejects.toThrow(/is damaged/)
       const report = await checkUnlocked(repository, backend)
       expect(report.summary.broken_packs).toContain(toHex(pack.name))
+    }
+  })
+})
+
+describe('X22: an index file that says of a pack of others what is not so', () => {
+  test('P2 whoever browses gets the bytes that have the id, whichever were read before', async () => {
+    const backend = new MemoryBackend()
+    const builder = await RepositoryBuilder.create({ backend })
+    const blobs = [noise(3000, 1), noise(3000, 2)]
+    const ids = blobs.map((bytes) => Buffer.from(builder.blob(bytes)))
+    const { repository } = await builder.finish(builder.directory([]))
+    const names = (await backend.list('index')).map(({ name }) => name)
+    const right = names.map((name) => repository.loadIndexFile(name))
+    const files = (await Promise.all(right)).flatMap((file) => file ?? [])
+    for (const name of names) await backend.remove({ kind: 'index', name })
+    // First one that has taken the two ids for each other, then the one that is right.
+    const lie = Buffer.from(
+      encodeIndexFile({ superseded: [], packs: files.flatMap((file) => file.packs) }),
+    )
+    const places = ids.map((id) => lie.indexOf(id))
+    for (const [i, at] of places.entries()) lie.set(ids[1 - i] ?? [], at)
+    await repository.saveObject('index', lie)
+    for (const file of files) await repository.saveObject('index', encodeIndexFile(file))
+    const browser = await browserOf(repository)
+    for (const i of [0, 1, 0, 1]) {
+      const id = ids[i] ?? Buffer.alloc(0)
+      const bytes = await browser.blobs.load(id, BLOB_TYPE.data)
+      expect(Buffer.from(bytes).equals(blobs[i] ?? Buffer.alloc(0))).toBe(true)
     }
   })
 })

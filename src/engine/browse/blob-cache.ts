@@ -266,9 +266,11 @@ export class BlobCache {
     const { offset, length, type } = location
     if (offset + length > segment.plain.length) return undefined
     const blob = segment.plain.subarray(offset, offset + length)
-    if (segment.good.has(offset)) return blob
+    const known = segment.good.get(offset)
+    const isKnown = known?.length === length && known.type === type && equalBytes(known.id, id)
+    if (isKnown) return blob
     if (!equalBytes(this.#identifier.id(type, blob), id)) return undefined
-    segment.good.add(offset)
+    setGood(segment, { id, location })
     return blob
   }
 
@@ -289,7 +291,7 @@ export class BlobCache {
   async #decode(segment: Segment, place: Place, wanted: readonly Sought[]): Promise<void> {
     try {
       const { good } = await this.#decoder.decode(place, segment.room, wanted)
-      for (const offset of good) segment.good.add(offset)
+      for (const i of good) setGood(segment, wanted[i])
       this.#segments.add(segment)
     } catch (error) {
       // A thread that is lost may write to its memory yet.
@@ -299,6 +301,13 @@ export class BlobCache {
       this.#coming.delete(segment.key)
     }
   }
+}
+
+function setGood(segment: Segment, blob: Omit<Sought, 'pack'> | undefined): void {
+  if (blob === undefined) return
+  const { offset, length, type } = blob.location
+  // A copy: an id is a view of many, which would stay as long as it.
+  segment.good.set(offset, { id: Uint8Array.from(blob.id), length, type })
 }
 
 function keyOf({ pack, location }: Place): string {

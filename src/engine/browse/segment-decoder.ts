@@ -1,7 +1,8 @@
 /** Decodes single segments, wherever their packs are, by the workers of a pool. */
 
 import { isCairnError, CairnError } from '../../base/errors.ts'
-import { type FileName, shortId } from '../../base/ids.ts'
+import { type ByteString, byteString } from '../../base/bytes.ts'
+import { shortId } from '../../base/ids.ts'
 import { BLOB_TYPE, PREAMBLE_BYTES, SEGMENT_HEADER_BYTES } from '../../format/constants.ts'
 import { segmentBodyBytes } from '../../format/segment.ts'
 import type { BlobLocation, KnownPack } from '../../pipeline/index/blob-index.ts'
@@ -33,7 +34,8 @@ export interface SegmentDecoderOptions {
 
 export class SegmentDecoder {
   readonly #options: SegmentDecoderOptions
-  readonly #keys = new Map<FileName, PackKey>()
+  /** By preamble: two index files may say that one pack has different ones. */
+  readonly #keys = new Map<ByteString, PackKey>()
 
   constructor(options: SegmentDecoderOptions) {
     this.#options = options
@@ -91,12 +93,13 @@ export class SegmentDecoder {
     throw new CairnError('CAIRN_CORRUPT', `pack ${shortId(pack.name)} is missing`)
   }
 
-  #packKey({ name, preamble }: KnownPack): PackKey {
-    const known = this.#keys.get(name)
+  #packKey({ preamble }: KnownPack): PackKey {
+    const text = byteString(preamble)
+    const known = this.#keys.get(text)
     if (known !== undefined) return known
     const key = this.#options.repository.packKey(preamble.subarray(0, PREAMBLE_BYTES))
     if (this.#keys.size >= PACK_KEYS_MAX) this.#keys.clear()
-    this.#keys.set(name, key)
+    this.#keys.set(text, key)
     return key
   }
 }

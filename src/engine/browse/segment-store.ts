@@ -9,18 +9,26 @@
  * repository with chunks of up to 64 MiB has, are left to the garbage collector.
  */
 
+import type { BlobType } from '../../format/constants.ts'
 import { MemoryArena } from './memory-arena.ts'
 
 /** Segments read to their end that are kept all the same: readers ahead of each other overlap. */
 const READ_UP_BYTES_MAX = 8 << 20
+
+/** What a blob was found to be. Another index file may say that something else lies there. */
+export interface GoodBlob {
+  readonly id: Uint8Array
+  readonly type: BlobType
+  readonly length: number
+}
 
 export interface Segment {
   readonly key: string
   readonly plain: Uint8Array
   /** The memory that `plain` is in. */
   readonly room: Uint8Array
-  /** Offsets of blobs that have their ids. */
-  readonly good: Set<number>
+  /** Blobs that have their ids, by offset. */
+  readonly good: Map<number, GoodBlob>
   /** Who looks into it now, or will as soon as it is there. */
   holders: number
   /** Nobody has wanted it yet. */
@@ -95,7 +103,7 @@ export class SegmentStore {
     const room = this.#reserve(roomBytes)
     if (isAhead) this.#aheadBytes += roomBytes
     const plain = room.subarray(0, plainBytes)
-    return { key, plain, room, good: new Set(), holders: 0, isAhead, unreadBytes: contentBytes }
+    return { key, plain, room, good: new Map(), holders: 0, isAhead, unreadBytes: contentBytes }
   }
 
   #reserve(byteCount: number): Uint8Array {
