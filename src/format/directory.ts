@@ -66,7 +66,10 @@ export class PackDirectory {
       end = segment.offset + SEGMENT_HEADER_BYTES + segmentBodyBytes(segment.storedBytes)
       let filled = segment.blobCount * SEGMENT_ROW_BYTES
       if (segment.blobCount > this.blobCount - blob) this.#fail('it has fewer blobs than it says')
-      for (let i = 0; i < segment.blobCount; i++) filled += this.length(blob++)
+      for (let i = 0; i < segment.blobCount; i++, blob++) {
+        this.type(blob) // Else it would fail whoever meets the blob later, among those of others.
+        filled += this.length(blob)
+      }
       if (filled !== segment.plainBytes) this.#fail(`the blobs of segment ${s} do not fill it`)
     }
     if (blob !== this.blobCount) this.#fail('it has blobs outside every segment')

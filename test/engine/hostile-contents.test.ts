@@ -18,13 +18,17 @@ import { BlobIdentifier } from '../../src/pipeline/keys.ts'
 import { PackWriter, type SealedPack } from '../../src/pipeline/pack-writer.ts'
 import type { Repository } from '../../src/repository/repository.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
+import { BlobReader } from '../../src/repository/blob-reader.ts'
+import { openIndex } from '../../src/repository/open-index.ts'
 import { openBlobs } from '../support/open-blobs.ts'
 import { browserOf } from '../support/open-browser.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { checkUnlocked, noise, textOf } from './check/check-support.ts'
 import { runPrune } from './prune/prune-harness.ts'
 
 const signal = new AbortController().signal
+const folder = temporaryFolder('cairn-hostile-')
 
 describe('M6: directories that are in each other', () => {
   /** Two names for one directory, `depth` times: 2^depth paths. */
@@ -222,6 +226,37 @@ describe('X22: an index file that says of a pack of others what is not so', () =
       const bytes = await browser.blobs.load(id, BLOB_TYPE.data)
       expect(Buffer.from(bytes).equals(blobs[i] ?? Buffer.alloc(0))).toBe(true)
     }
+  })
+})
+
+describe('X22: an index file that says what no blob can be', () => {
+  test.each(['memory', 'cache'])('is no reason not to open the others (%s)', async (kind) => {
+    const builder = await RepositoryBuilder.create()
+    const good = noise(50, 1)
+    const id = builder.id(good)
+    const { repository, backend } = await builder.finish(builder.tree({ good }))
+    const pack = await sealWith(repository, loadZstd(), noise(3000, 2))
+    const entry = {
+      name: fileNameOf(pack.name),
+      byteCount: pack.byteCount,
+      verified: false,
+      author: repository.keyring.authorId,
+      preamble: pack.preamble,
+      directory: new PackDirectory(pack.directory),
+    }
+    const body = encodeIndexFile({ superseded: [], packs: [entry] })
+    body[body.length - 5] = 99 // The type of its only blob.
+    await repository.saveObject('index', body)
+    const cacheDirectory = kind === 'cache' ? folder : undefined
+    const opened = await openIndex(repository, { cacheDirectory, bulk: false })
+    try {
+      const blobs = new BlobReader(repository, opened.index)
+      expect(Buffer.from(await blobs.load(id, BLOB_TYPE.data)).equals(good)).toBe(true)
+      expect(opened.index.find(entry.directory.id(0))).toEqual([])
+    } finally {
+      await opened.close()
+    }
+    expect(textOf(await checkUnlocked(repository, backend))).toMatch(/unknown blob type 99/)
   })
 })
 
