@@ -143,6 +143,7 @@ const BANS: readonly Ban[] = [
       'service/ask-on-terminal.ts': 'the terminal is opened as a file',
       'service/patterns.ts': 'lists of files and patterns, which the user names',
       'service/backup.ts': 'which folders are the repository and the cache',
+      'cli/process-sink.ts': 'output that is redirected to a file',
     },
   },
   {

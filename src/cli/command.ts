@@ -30,7 +30,8 @@ export interface CommandDefinition<Table extends OptionTable = Record<never, Opt
   readonly options: Table
   /**
    * Set for commands that only show something: when the reader of stdout goes away, as with
-   * `| head`, they stop at once and in silence. The others carry on without output.
+   * `| head`, they stop at once and in silence, and when it cannot be written, they fail. The
+   * others carry on without output.
    */
   readonly onlyShows?: boolean
   /** Throws CAIRN_USAGE for options that do not go together. */

@@ -1,41 +1,13 @@
 /** The command line as a process: its streams, its signals and its exit code. */
 
 import { COMMANDS } from './registry.ts'
-import { ImmediateWriter, type OutputSink } from './output.ts'
+import { ImmediateWriter } from './output.ts'
+import { sinkOf } from './process-sink.ts'
 import { reportError, runCommandLine, type Surroundings } from './run-command.ts'
 
 const EXIT_ABORTED = 130
 const COLUMNS_WITHOUT_TERMINAL = 100
 const ROWS_WITHOUT_TERMINAL = 24
-
-/** A closed pipe is no error of ours: `closed` is told, and what comes later is dropped. */
-function sinkOf(stream: NodeJS.WriteStream, onClosed: () => void): OutputSink {
-  let isClosed = false
-  stream.on('error', () => {
-    isClosed = true
-    onClosed()
-  })
-  return {
-    isTerminal: stream.isTTY === true,
-    write: (content) => {
-      if (!isClosed) stream.write(content)
-    },
-    drain: () =>
-      isClosed || !stream.writableNeedDrain
-        ? Promise.resolve()
-        : new Promise((resolve) => {
-            const done = () => {
-              stream.off('drain', done)
-              stream.off('close', done)
-              stream.off('error', done)
-              resolve()
-            }
-            stream.on('drain', done)
-            stream.on('close', done)
-            stream.on('error', done)
-          }),
-  }
-}
 
 /** The first signal asks the command to stop cleanly, the second ends the process at once. */
 function abortOnSignals(): AbortSignal {
@@ -57,7 +29,7 @@ function onProgressSignal(action: () => void): () => void {
 /** Runs the command line of this process and sets its exit code. */
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   const closed = new AbortController()
-  const stdout = sinkOf(process.stdout, () => closed.abort(new Error('stdout is closed')))
+  const stdout = sinkOf(process.stdout, (reason) => closed.abort(reason))
   const stderr = sinkOf(process.stderr, () => {})
   const surroundings: Surroundings = {
     environment: process.env,

@@ -28,7 +28,7 @@ export interface Surroundings {
   rows(): number
   /** Aborts on the first signal that asks to end. */
   readonly signal: AbortSignal
-  /** Aborts when the reader of stdout has gone away. */
+  /** Aborts when stdout takes no more: with a CairnError, or because its reader has gone away. */
   readonly outputClosed: AbortSignal
   readonly startedAtMs: number
   onProgressSignal(action: () => void): () => void
@@ -123,11 +123,18 @@ async function dispatch(
   surroundings.signal.addEventListener('abort', () => {
     if (!args.json && !args.quiet) outputs.stderr.write(`${signalNote(surroundings.signal)}\n`)
   })
+  const { outputClosed } = surroundings
   try {
-    return await run(args, context)
+    const code = await run(args, context)
+    await outputs.stdout.drain()
+    if (!isCairnError(outputClosed.reason)) return code
+    if (definition.onlyShows && code === 0) throw outputClosed.reason
+    context.warn(errorChain(outputClosed.reason))
+    return code
   } catch (error) {
-    const isCut = definition.onlyShows && surroundings.outputClosed.aborted
-    throw isCut && isCairnError(error, 'CAIRN_ABORTED') ? new OutputClosedError() : error
+    const isCut = definition.onlyShows && outputClosed.aborted
+    if (!isCut || !isCairnError(error, 'CAIRN_ABORTED')) throw error
+    throw isCairnError(outputClosed.reason) ? outputClosed.reason : new OutputClosedError()
   }
 }
 

@@ -206,6 +206,25 @@ describe('runCommandLine()', () => {
     expect((await run(['act'], [registered(action)], { outputClosed: closed })).code).toBe(7)
   })
 
+  test('fails a listing that could not be written, and says so of what was done all the same', async () => {
+    const reason = new CairnError('CAIRN_FAILED', 'cannot write the output: disk full')
+    const outputClosed = AbortSignal.abort(reason)
+    const stopped: Action = async (_args, { signal }) => {
+      throwIfAborted(signal)
+      return 0
+    }
+    const failed = { code: 1, stderr: 'Fatal: cannot write the output: disk full\n' }
+    expect(await run(['act'], [registered(stopped, true)], { outputClosed })).toMatchObject(failed)
+    const through: Action = async () => 0
+    expect(await run(['act'], [registered(through, true)], { outputClosed })).toMatchObject(failed)
+    expect(await run(['act'], [registered(through)], { outputClosed })).toMatchObject({
+      code: 0,
+      stderr: 'cannot write the output: disk full\n',
+    })
+    const damaged: Action = async () => 20
+    expect((await run(['act'], [registered(damaged, true)], { outputClosed })).code).toBe(20)
+  })
+
   test('keeps errors in order with output, and live lines below both', async () => {
     const action: Action = async (_args, { stdout, stderr, status, warn }) => {
       status.set(['working'])

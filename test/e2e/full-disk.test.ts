@@ -2,9 +2,9 @@
 
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { isRoot, newBox } from '../support/run-cairn.ts'
+import { type Box, cairnCommand, isRoot, newBox } from '../support/run-cairn.ts'
 
 function mount(at: string, size: string, isRemount = false): void {
   const option = `${isRemount ? 'remount,' : ''}size=${size}`
@@ -16,6 +16,19 @@ function mountTmpfs(at: string, size: string): void {
   mkdirSync(at)
   mount(at, size)
   onTestFinished(() => void spawnSync('umount', [at]))
+}
+
+/** As `cairn words > at` in a shell. */
+function redirected(box: Box, at: string, words: readonly string[]) {
+  const environment = {
+    CAIRN_REPOSITORY: box.repository,
+    CAIRN_KEY_FILE: `${box.path}/key`,
+    CAIRN_PASSWORD: undefined,
+  }
+  const { command, args, env } = cairnCommand(words, { home: box.home, environment })
+  const shell = ['-c', 'at="$1"; shift; exec "$@" > "$at"', 'sh', at, command, ...args]
+  const { status, stderr } = spawnSync('sh', shell, { env })
+  return { code: status, stderr: String(stderr) }
 }
 
 describe.skipIf(!isRoot)(
@@ -57,6 +70,38 @@ describe.skipIf(!isRoot)(
       mount(box.repository, '8m', true)
       await box.succeed(['backup', '--init', 'source'])
       expect(await box.snapshots()).toHaveLength(1)
+    })
+
+    test('P9: output that a full disk cuts off is a failure, and a snapshot that is saved is none', async () => {
+      const box = newBox()
+      // Whatever its chunks are, the last write of it fits in part.
+      box.write('big', randomBytes(110_000))
+      box.write('small', randomBytes(70_000))
+      await box.succeed(['backup', '--init', 'source'])
+      const disk = `${box.path}/out`
+      mountTmpfs(disk, '100k')
+      const path = `${disk}/file`
+      const dump = (name: string) => redirected(box, path, ['dump', 'latest', `/source/${name}`])
+      expect(dump('small')).toEqual({ code: 0, stderr: '' })
+      expect(statSync(path).size).toBe(70_000)
+      const noSpace = expect.stringMatching(/^Fatal: cannot write the output: ENOSPC/)
+      expect(dump('big')).toEqual({ code: 1, stderr: noSpace })
+      const rest = `${disk}/rest`
+      for (const words of [
+        ['snapshots'],
+        ['ls', 'latest'],
+        ['key', 'export'],
+        ['stats', '--json'],
+      ]) {
+        const { code, stderr } = redirected(box, rest, words)
+        expect({ words, code }).toEqual({ words, code: 1 })
+        expect(stderr).toContain('cannot write the output: ENOSPC')
+      }
+      expect(redirected(box, rest, ['backup', box.source])).toMatchObject({
+        code: 0,
+        stderr: expect.stringContaining('cannot write the output: ENOSPC'),
+      })
+      expect(await box.snapshots()).toHaveLength(2)
     })
 
     test('P6: the disk of the cache is full: the backup succeeds', async () => {

@@ -27,4 +27,5 @@ export const STATS = defineCommand({
     ]),
     ...FILTER_OPTIONS,
   },
+  onlyShows: true,
 })

@@ -1,0 +1,63 @@
+/** The streams of the process, as sinks that tell when what is written gets nowhere. */
+
+import { writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { CairnError } from '../base/errors.ts'
+import type { OutputSink } from './output.ts'
+
+/**
+ * `onBroken` is told once why nothing more can be written, and what comes later is dropped: a reader
+ * that has gone away is no error of ours; a file that takes no more is CAIRN_FAILED.
+ */
+export function sinkOf(stream: NodeJS.WriteStream, onBroken: (reason: Error) => void): OutputSink {
+  let isBroken = false
+  const breakOff = (reason: Error) => {
+    if (isBroken) return
+    isBroken = true
+    onBroken(reason)
+  }
+  stream.on('error', () => breakOff(new Error('the output is closed')))
+  if (!(stream instanceof Socket)) return fileSink(stream, breakOff)
+  return {
+    isTerminal: stream.isTTY === true,
+    write: (content) => {
+      if (!isBroken) stream.write(content)
+    },
+    drain: () =>
+      isBroken || !stream.writableNeedDrain
+        ? Promise.resolve()
+        : new Promise((resolve) => {
+            const done = () => {
+              stream.off('drain', done)
+              stream.off('close', done)
+              stream.off('error', done)
+              resolve()
+            }
+            stream.on('drain', done)
+            stream.on('close', done)
+            stream.on('error', done)
+          }),
+  }
+}
+
+/** Node's own stream for files drops, without a word, what a nearly full disk did not take of a write. */
+function fileSink({ fd }: { readonly fd: number }, breakOff: (reason: Error) => void): OutputSink {
+  let isBroken = false
+  return {
+    isTerminal: false,
+    write: (content) => {
+      if (isBroken) return
+      try {
+        writeWhole(fd, typeof content === 'string' ? Buffer.from(content) : content)
+      } catch (cause) {
+        isBroken = true
+        breakOff(new CairnError('CAIRN_FAILED', 'cannot write the output', { cause }))
+      }
+    },
+    drain: () => Promise.resolve(),
+  }
+}
+
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+}
