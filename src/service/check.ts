@@ -2,13 +2,13 @@
 
 import { checkRepository } from '../engine/check/check.ts'
 import type { CheckOptions, CheckReport } from '../engine/check/check-options.ts'
-import { findingText } from '../engine/check/finding.ts'
+import { findingLines, findingText } from '../engine/check/finding.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
 import type { Access } from './access.ts'
 import { chooseSnapshots } from './select-snapshots.ts'
 
 export type { CheckReport }
-export { findingText }
+export { findingLines, findingText }
 
 export interface CheckRequest {
   readonly readData: CheckOptions['readData']

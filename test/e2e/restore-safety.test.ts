@@ -209,3 +209,37 @@ test('M14: names cannot give orders to the terminal', async () => {
     expect(stdout).not.toMatch(/^\/fake/m)
   }
 })
+
+test('a target that cannot be a directory is named, and nothing of the program is shown', async () => {
+  const box = await newRepository()
+  box.write('a')
+  await box.succeed(['backup', '-q', 'source'])
+  const file = join(box.path, 'file')
+  writeFileSync(file, 'mine')
+  for (const target of [file, join(file, 'below')]) {
+    const { code, stderr } = await box.run(['restore', 'latest', '-t', target])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^Fatal: cannot use '.*' as the directory to restore to: E[A-Z]+: .*\n$/)
+  }
+  expect(readFileSync(file, 'utf8')).toBe('mine')
+})
+
+test('a pattern to include that matches nothing is told', async () => {
+  const box = await newRepository()
+  box.write('letter.txt')
+  await box.succeed(['backup', '-q', 'source'])
+  const restore = ['restore', 'latest', '-t', join(box.path, 'out'), '--include']
+  const mistyped = await box.run([...restore, 'lettre.txt'])
+  expect(mistyped).toMatchObject({ code: 0, stderr: expect.stringMatching(/nothing was restored/) })
+  expect(await box.run([...restore, 'letter.txt'])).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('a name that is not UTF-8 is shown by its bytes where it is backed up and restored', async () => {
+  const box = await newRepository()
+  writeFileSync(Buffer.concat([Buffer.from(`${box.source}/odd-`), Buffer.of(0xff)]), 'odd')
+  const { stdout } = await box.succeed(['backup', '-vv', 'source'])
+  expect(stdout).toContain(String.raw`/odd-\xff"`)
+  const target = join(box.path, 'out')
+  const restored = await box.succeed(['restore', 'latest', '-vv', '-t', target])
+  expect(restored.stdout).toContain(String.raw`restored  "/source/odd-\xff"`)
+})

@@ -1,6 +1,6 @@
 /** `cairn backup` */
 
-import { textOf } from '../../base/bytes.ts'
+import { type ByteString, textOf } from '../../base/bytes.ts'
 import { CairnError } from '../../base/errors.ts'
 import { shortId } from '../../base/ids.ts'
 import { type Access, openAccess } from '../../service/access.ts'
@@ -26,7 +26,7 @@ import {
   backupSummaryLines,
 } from '../render/backup-text.ts'
 import { errorJson, writeJsonLine } from '../render/json-lines.ts'
-import { printable } from '../render/printable.ts'
+import { printable, printableName } from '../render/printable.ts'
 import { RateEstimator, startProgress } from '../render/progress.ts'
 import { programVersion } from './version.ts'
 
@@ -80,7 +80,7 @@ class BackupReporter {
             ? 'no parent snapshot found, will read all files'
             : `using parent snapshot ${shortId(parent.id)}`,
         ),
-      onError: (path, error) => this.#error(textOf(path), error),
+      onError: (path, error) => this.#error(path, error),
       onNotice: (message) => this.#context.warn(printable(message)),
       onProgress: (progress) => {
         this.#status = {
@@ -90,16 +90,17 @@ class BackupReporter {
           total_files: progress.totalFiles ?? 0,
           total_bytes: progress.totalBytes ?? 0,
           error_count: progress.errorCount,
-          current_files: progress.currentFiles.map(textOf),
+          current_files: progress.currentFiles.map(json ? textOf : printableName),
         }
       },
       ...(verbosity < 2
         ? {}
         : {
             onItem: ({ path, isDirectory, action, stat }) => {
+              const name = isDirectory ? `${path}/` : path
               const item = {
                 action,
-                item: isDirectory ? `${textOf(path)}/` : textOf(path),
+                item: json ? textOf(name) : printableName(name),
                 isDirectory,
                 duration: 0,
                 data_size: stat.type === 'file' ? stat.size : 0,
@@ -114,10 +115,10 @@ class BackupReporter {
     }
   }
 
-  #error(path: string, error: Error): void {
+  #error(path: ByteString, error: Error): void {
     const { json, stderr, warn } = this.#context
-    if (json) writeJsonLine(stderr, errorJson(error.message, 'archival', path))
-    else warn(`error: ${printable(path)}: ${printable(error.message)}`)
+    if (json) writeJsonLine(stderr, errorJson(error.message, 'archival', textOf(path)))
+    else warn(`error: ${printableName(path)}: ${printable(error.message)}`)
   }
 
   status(): BackupStatus {

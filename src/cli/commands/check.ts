@@ -9,12 +9,11 @@ import type { CheckArguments } from '../options/check.ts'
 import { filterOf } from '../options.ts'
 import {
   checkErrorJson,
-  checkErrorLine,
   checkSummaryJson,
   checkSummaryLines,
+  findingLine,
 } from '../render/check-text.ts'
 import { writeJsonLine } from '../render/json-lines.ts'
-import { printable } from '../render/printable.ts'
 import { startProgress } from '../render/progress.ts'
 
 const PHASES = {
@@ -33,7 +32,7 @@ export default async function check(
   const access = await beginAccess(args, context)
   const { compileLess } = await import('../../service/node-environment.ts')
   compileLess()
-  const { findingText, runCheck } = await import('../../service/check.ts')
+  const { findingLines, findingText, runCheck } = await import('../../service/check.ts')
   let line = ''
   const progress = startProgress(context, { lines: () => [line] })
   let report: CheckReport
@@ -43,12 +42,12 @@ export default async function check(
       references: args.operands,
       filter: filterOf(args),
       onFinding: (finding) => {
-        const text = findingText(finding)
-        if (finding.severity === 'note') {
-          if (!json && !quiet)
-            stdout.write(`note: ${text.split('\n').map(printable).join('\n  ')}\n`)
-        } else if (json) writeJsonLine(stderr, checkErrorJson(text))
-        else stderr.write(`${checkErrorLine(text)}\n`)
+        const { severity } = finding
+        const text = findingLine(severity, findingLines(finding))
+        if (severity === 'note') {
+          if (!json && !quiet) stdout.write(`${text}\n`)
+        } else if (json) writeJsonLine(stderr, checkErrorJson(findingText(finding)))
+        else stderr.write(`${text}\n`)
       },
       onPhase: (phase) => {
         if (!json && !quiet) stdout.write(`${PHASES[phase]}\n`)

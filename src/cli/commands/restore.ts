@@ -1,7 +1,7 @@
 /** `cairn restore` */
 
 import { textOf } from '../../base/bytes.ts'
-import { CairnError } from '../../base/errors.ts'
+import { CairnError, errorChain } from '../../base/errors.ts'
 import { shortId } from '../../base/ids.ts'
 import { formatTime } from '../../base/units.ts'
 import { beginAccess } from '../../service/access.ts'
@@ -11,7 +11,7 @@ import type { CommandContext } from '../command.ts'
 import type { RestoreArguments } from '../options/restore.ts'
 import { filterOf } from '../options.ts'
 import { errorJson, writeJsonLine } from '../render/json-lines.ts'
-import { printable } from '../render/printable.ts'
+import { printable, printableName } from '../render/printable.ts'
 import { RateEstimator, startProgress } from '../render/progress.ts'
 import {
   restoreItemJson,
@@ -53,17 +53,18 @@ class RestoreReporter {
         this.status = counts
       },
       onError: (path, error) => {
-        const item = textOf(path)
-        if (json) writeJsonLine(stderr, errorJson(error.message, 'restore', item))
-        else warn(`error: ${printable(item)}: ${printable(error.message)}`)
+        const message = errorChain(error)
+        if (json) writeJsonLine(stderr, errorJson(message, 'restore', textOf(path)))
+        else warn(`error: ${printableName(path)}: ${printable(message)}`)
       },
       ...(!this.#tellsItems
         ? {}
         : {
             onItem: ({ action, path, size }) => {
-              const item = { action, item: textOf(path), ...(size === undefined ? {} : { size }) }
-              if (json) writeJsonLine(stdout, restoreItemJson(item))
-              else stdout.write(`${restoreItemLine(item)}\n`)
+              const item = json ? textOf(path) : printableName(path)
+              const told = { action, item, ...(size === undefined ? {} : { size }) }
+              if (json) writeJsonLine(stdout, restoreItemJson(told))
+              else stdout.write(`${restoreItemLine(told)}\n`)
             },
           }),
     }
@@ -106,7 +107,7 @@ export default async function restore(
       onSnapshot: ({ snapshot, id, distance }) => {
         if (json || quiet) return
         const { paths, hostname } = snapshot.content
-        const shown = paths.map((path) => printable(textOf(path))).join(', ')
+        const shown = paths.map(printableName).join(', ')
         const when = formatTime(snapshot.timeNs)
         stdout.write(
           `restoring snapshot ${shortId(id)} of [${shown}] at ${when} by ${printable(hostname)} to ${printable(args.target ?? '')}\n`,
@@ -120,6 +121,10 @@ export default async function restore(
     await access.close()
   }
   reportUnset(report, context)
+  // Somebody who mistypes a pattern must not think that the file is back.
+  if (patterns.include.length > 0 && report.counts.total_files === 0) {
+    context.warn('nothing was restored: nothing in the snapshot matches what was to be included')
+  }
   if (json) writeJsonLine(stdout, restoreSummaryJson(report.counts))
   else if (!quiet) {
     stdout.write(`${restoreSummaryLine(report.counts)}\n`)

@@ -1,6 +1,5 @@
 /** `cairn rewrite` */
 
-import { textOf } from '../../base/bytes.ts'
 import { shortId } from '../../base/ids.ts'
 import { formatTime } from '../../base/units.ts'
 import { openRepositoryAccess } from '../../service/access.ts'
@@ -9,7 +8,7 @@ import type { CommandContext } from '../command.ts'
 import type { RewriteArguments } from '../options/rewrite.ts'
 import { filterOf } from '../options.ts'
 import { writeJsonLine } from '../render/json-lines.ts'
-import { printable } from '../render/printable.ts'
+import { printable, printableName } from '../render/printable.ts'
 
 export default async function rewrite(
   args: RewriteArguments,
@@ -30,7 +29,7 @@ export default async function rewrite(
         const of = `${paths.map(printable).join(', ')} at ${formatTime(time)}`
         say(`snapshot ${shortId(id)} of ${of} by ${printable(hostname)}`)
       },
-      onExcluded: (path) => say(`excluding ${printable(textOf(path))}`),
+      onExcluded: (path) => say(`excluding ${printableName(path)}`),
     })
   } finally {
     await access.close()

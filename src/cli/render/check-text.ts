@@ -20,9 +20,9 @@ export function checkErrorJson(message: string): JsonValue {
   return { message_type: 'error', message }
 }
 
-/** On stderr, for each finding. */
-export function checkErrorLine(message: string): string {
-  return `error: ${message.split('\n').map(printable).join('\n  ')}`
+/** For each finding. What is one of `lines` stays one, whatever a file is called. */
+export function findingLine(severity: 'error' | 'note', lines: readonly string[]): string {
+  return `${severity}: ${lines.map(printable).join('\n  ')}`
 }
 
 /** The verdict and the next step, for stdout. */

@@ -22,12 +22,16 @@ export interface FoundObject {
   readonly name: string
 }
 
-/** A finding for people: message, paths and next step, a line each. */
-export function findingText(finding: Finding): string {
+/** A finding for people: message and next step, then the paths, which may hold line ends. */
+export function findingLines(finding: Finding): string[] {
   const { message, nextStep, paths = [], morePathCount = 0 } = finding
   const lines = [`${message}; ${nextStep}`, ...paths]
   if (morePathCount > 0) lines.push(`and ${morePathCount} more`)
-  return lines.join('\n')
+  return lines
+}
+
+export function findingText(finding: Finding): string {
+  return findingLines(finding).join('\n')
 }
 
 export class FindingList {

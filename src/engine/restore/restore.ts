@@ -8,6 +8,7 @@
  * What a killed restore has left is cleared away by the next, which keeps the files that are whole.
  */
 
+import { textOf } from '../../base/bytes.ts'
 import { CairnError, throwIfAborted } from '../../base/errors.ts'
 import type { Target } from '../../source/target-files.ts'
 import { cleanPath } from '../../source/patterns.ts'
@@ -45,7 +46,12 @@ export async function restoreSnapshot(options: RestoreOptions): Promise<RestoreR
 /** A dry run does not even make the target. */
 function openTarget({ environment, target, dryRun }: RestoreOptions): Target | undefined {
   if (dryRun && environment.source.lstat(target) === undefined) return undefined
-  return environment.target.openTarget(target)
+  try {
+    return environment.target.openTarget(target)
+  } catch (cause) {
+    const message = `cannot use '${textOf(target)}' as the directory to restore to`
+    throw new CairnError('CAIRN_FAILED', message, { cause })
+  }
 }
 
 async function restoreInto(context: RestoreContext, selection: Selection): Promise<void> {

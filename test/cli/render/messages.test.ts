@@ -8,7 +8,7 @@ import {
   type BackupSummary,
   type BackupStatus,
 } from '../../../src/cli/render/backup-text.ts'
-import { checkErrorLine, checkSummaryLines } from '../../../src/cli/render/check-text.ts'
+import { checkSummaryLines, findingLine } from '../../../src/cli/render/check-text.ts'
 import { encodeJson } from '../../../src/cli/render/json-lines.ts'
 import {
   restoreItemLine,
@@ -216,5 +216,12 @@ test('check ends with a verdict and the next step', () => {
   expect(lines.join('\n')).toMatch(
     /aa\n {2}bb\n[^]*next backup[^]*the index is damaged[^]*nothing needs[^]*2 errors were found$/,
   )
-  expect(checkErrorLine('bad \x1b[2J')).toBe('error: "bad \\x1b[2J"')
+  expect(findingLine('error', ['bad \x1b[2J'])).toBe('error: "bad \\x1b[2J"')
+})
+
+test('a file name with a line end makes no line of its own in what check finds', () => {
+  const lines = ['data of 2 paths is damaged', '/a\nno errors were found', '/b']
+  expect(findingLine('error', lines)).toBe(
+    'error: data of 2 paths is damaged\n  "/a\\nno errors were found"\n  /b',
+  )
 })
