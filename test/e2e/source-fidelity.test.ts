@@ -5,7 +5,7 @@ import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { libc } from '../../src/source/libc.ts'
-import { cairnCommand, isRoot, newRepository, type Box } from '../support/run-cairn.ts'
+import { cairnCommand, isRoot, newRepository, type Box, settle } from '../support/run-cairn.ts'
 
 const noise = (byteCount: number) =>
   Buffer.from(Uint8Array.from({ length: byteCount }, (_, i) => (i * 2_654_435_761) >>> 24))
@@ -118,8 +118,7 @@ test('E14: several names of one symlink or FIFO are one again; unchanged ones re
       fs.linkSync(join(box.source, 'a', name), join(box.source, directory, name))
     }
   }
-  // What changed within the last second might change again unseen.
-  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  await settle()
   const flags = ['--exclude', join(box.source, 'left-out')]
   const source = await roundTrip(box, flags)
   // Without the directories above the source: others work there.

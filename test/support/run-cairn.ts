@@ -227,7 +227,7 @@ export function newBox({ under = tmpdir(), withPassword = false }: BoxOptions = 
 
 /** Waits until files that were just written are old enough to be told from later changes. */
 export function settle(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 1200))
+  return new Promise((resolve) => setTimeout(resolve, 2200))
 }
 
 /** A box with a repository in it and one small file in the source. */

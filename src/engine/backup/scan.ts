@@ -18,8 +18,8 @@ import { type ChildBlock, Frame, type Slot } from './scan-frame.ts'
 import type { ItemAction, ScanOptions, TreeServices } from './scan-options.ts'
 import type { SourceNode } from './source-roots.ts'
 
-/** One second: the coarsest clock of the file systems in use that have inode times. */
-const RACY_NS = 1_000_000_000n
+/** Two seconds: the coarsest clock of the file systems in use, which is that of FAT. */
+const RACY_NS = 2_000_000_000n
 const LOOKS_MAX = 3
 
 export class Scan {
