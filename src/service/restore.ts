@@ -19,6 +19,7 @@ import { findEntry } from '../repository/tree-reader.ts'
 import type { Access } from './access.ts'
 import { ownersByName } from './map-owners.ts'
 import type { RestorePatterns } from './restore-patterns.ts'
+import { keptPlacesIn, placesOf } from './restore-places.ts'
 import { type FoundSnapshot, findSnapshot } from './select-snapshots.ts'
 
 export type { RestoreListener, RestoreReport }
@@ -99,6 +100,8 @@ async function restoreWith(
 ): Promise<RestoreReport> {
   const { args, filter, listener } = request
   const { include, exclude } = request.patterns
+  const target = resolve(args.target ?? '')
+  const keptPlaces = keptPlacesIn(target, access)
   const repository = await access.open()
   const found = await findSnapshot(repository, args.operands[0] ?? '', {
     filter,
@@ -117,6 +120,9 @@ async function restoreWith(
   try {
     const blobs = new BlobReader(repository, opened.index)
     const { root, path } = await rootOf(blobs, found)
+    if (args.delete && keptPlaces.length > 0) {
+      access.warn(`the repository lies inside the target and is left as it is: ${access.path}`)
+    }
     return await restoreSnapshot({
       environment: access.seams,
       ...(threads === undefined ? {} : { threads }),
@@ -125,8 +131,9 @@ async function restoreWith(
       blobs,
       root,
       rootPath: path,
-      sourcePaths: found.snapshot.content.paths,
-      target: byteStringOf(resolve(args.target ?? '')),
+      sourcePaths: args.delete ? await placesOf(access, blobs, found) : [],
+      keptPlaces,
+      target: byteStringOf(target),
       ...(include.length === 0 ? {} : { include }),
       ...(exclude.length === 0 ? {} : { exclude }),
       xattrPatterns: {

@@ -30,6 +30,7 @@ export function findingLines(finding: Finding): string[] {
   return lines
 }
 
+/** The same as one text, a line each. */
 export function findingText(finding: Finding): string {
   return findingLines(finding).join('\n')
 }

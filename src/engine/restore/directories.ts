@@ -191,10 +191,10 @@ export class Directories {
   #deleteUnwanted(directory: RestoredDirectory): void {
     const { names, wanted, isDamaged } = directory
     if (names === undefined || wanted === undefined || isDamaged) return
-    const { reporter, target } = this.#context
+    const { reporter, target, kept } = this.#context
     for (const name of names) {
       const path = join(directory.path, name)
-      if (wanted.has(name) || !this.#selection.selects(path)) continue
+      if (wanted.has(name) || !this.#selection.selects(path) || kept.isIn(path)) continue
       try {
         if (!this.#isDry) target?.remove(path)
         reporter.deleted(path)

@@ -7,6 +7,7 @@ import { nanosecondsOf } from '../../repository/time.ts'
 import { isBlocking } from '../../source/inode-flags.ts'
 import type { MetadataFailure, Target } from '../../source/target-files.ts'
 import type { TargetMetadata, Xattr } from '../../source/target-files.ts'
+import type { KeptPlaces } from './kept-places.ts'
 import type { Reporter } from './report.ts'
 import type { Owner, RestoreOptions } from './restore-options.ts'
 
@@ -15,6 +16,7 @@ export interface RestoreContext {
   readonly reporter: Reporter
   /** Undefined in a dry run where there is no target yet. Written to only if it is no dry run. */
   readonly target: Target | undefined
+  readonly kept: KeptPlaces
   /** Whether extended attributes of this name are restored. */
   readonly selectsXattr: (name: ByteString) => boolean
   /**

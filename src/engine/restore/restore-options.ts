@@ -27,8 +27,10 @@ export interface RestoreOptions {
   readonly root: NodeRoot
   /** Where `root` is in the snapshot: `/`, or `/home/ann` for `snapshot:/home/ann`. */
   readonly rootPath: ByteString
-  /** The snapshot's own paths: `delete` works at and below them only. */
+  /** Where the snapshot's sources are in it: `delete` works at and below them only. */
   readonly sourcePaths: readonly ByteString[]
+  /** What is neither removed nor written to, below `target`, without a leading slash. */
+  readonly keptPlaces?: readonly ByteString[]
   /** An absolute path. */
   readonly target: ByteString
   /** Only what any of these matches, by its path below `root` with a leading slash. */

@@ -9,11 +9,12 @@
  */
 
 import { textOf } from '../../base/bytes.ts'
-import { CairnError, throwIfAborted } from '../../base/errors.ts'
+import { CairnError, isCairnError, throwIfAborted } from '../../base/errors.ts'
 import type { Target } from '../../source/target-files.ts'
 import { cleanPath } from '../../source/patterns.ts'
 import { xattrSelector } from '../../source/target-xattrs.ts'
 import { Directories } from './directories.ts'
+import { KeptPlaces } from './kept-places.ts'
 import { Reporter } from './report.ts'
 import { type RestoreContext, setFlagsOfLinks } from './restore-context.ts'
 import type { RestoreOptions, RestoreReport } from './restore-options.ts'
@@ -35,7 +36,9 @@ export async function restoreSnapshot(options: RestoreOptions): Promise<RestoreR
   const selectsXattr = xattrSelector(options.xattrPatterns ?? { include: [], exclude: [] })
   const target = openTarget(options)
   try {
-    const context: RestoreContext = { options, reporter, target, selectsXattr, flaggedLinks: [] }
+    const kept = new KeptPlaces(options.keptPlaces)
+    const parts = { options, reporter, target, kept, selectsXattr }
+    const context: RestoreContext = { ...parts, flaggedLinks: [] }
     await restoreInto(context, selection)
     return reporter.report()
   } finally {
@@ -49,6 +52,7 @@ function openTarget({ environment, target, dryRun }: RestoreOptions): Target | u
   try {
     return environment.target.openTarget(target)
   } catch (cause) {
+    if (isCairnError(cause)) throw cause
     const message = `cannot use '${textOf(target)}' as the directory to restore to`
     throw new CairnError('CAIRN_FAILED', message, { cause })
   }

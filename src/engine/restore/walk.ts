@@ -139,6 +139,10 @@ export class Walk {
     frame.lastName = entry.name
     directory.wanted?.add(entry.name)
     const isSelected = this.#selection.selects(path)
+    if (isSelected && this.#context.kept.holds(path)) {
+      const problem = new CairnError('CAIRN_INCOMPLETE', 'cannot restore: the repository is there')
+      return this.#context.reporter.error(path, problem)
+    }
     if (entry.type === ENTRY_TYPE.directory) return this.#visitDirectory(frame, entry, isSelected)
     if (!isSelected) return
     if (entry.unknownCritical === true) {
@@ -173,7 +177,7 @@ export class Walk {
     const decision = decideOverwrite(entry, existing, options.overwrite)
     if (decision === 'skip') return reporter.skip(entry.linkGroup === undefined ? entry.size : 0)
     if (decision === 'blocked') {
-      if (!options.delete) {
+      if (!options.delete || this.#context.kept.isIn(path)) {
         throw new CairnError('CAIRN_INCOMPLETE', 'cannot restore: a directory is in its place')
       }
       if (!options.dryRun) target?.remove(path)
