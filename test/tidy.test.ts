@@ -139,6 +139,7 @@ const BANS: readonly Ban[] = [
       'service/node-environment.ts': 'the processors that the control group grants',
       'service/text-file.ts': 'small files that people write: passwords, locations',
       'service/output-file.ts': 'dump --target',
+      'service/restore-places.ts': 'whether the repository lies in the target',
       'service/secrets.ts': 'whether others can read a key file',
       'service/ask-on-terminal.ts': 'the terminal is opened as a file',
       'service/patterns.ts': 'lists of files and patterns, which the user names',

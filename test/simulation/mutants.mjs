@@ -549,9 +549,9 @@ export const MUTANTS = [
     edits: [
       {
         file: 'src/repository/sessions.ts',
-        find: 'return clock.wallNs() - nanosecondsOf(beat.time) < ALIVE_NS',
+        find: 'return ageNs(beat, repository) < ALIVE_NS',
         replace:
-          'const age = clock.wallNs() - nanosecondsOf(beat.time)\n' +
+          'const age = ageNs(beat, repository)\n' +
           '  return age < ALIVE_NS && age > -1_000_000_000n',
       },
     ],
@@ -563,10 +563,8 @@ export const MUTANTS = [
     edits: [
       {
         file: 'src/repository/sessions.ts',
-        find:
-          "process.bootId !== '' && beat.bootId === process.bootId && " +
-          'beat.hostname === process.hostname',
-        replace: "process.bootId !== '' && beat.bootId === process.bootId",
+        find: "process.bootId !== '' && bootId === process.bootId && hostname === process.hostname",
+        replace: "process.bootId !== '' && bootId === process.bootId",
       },
     ],
   },
