@@ -1,7 +1,8 @@
 /**
  * Golden repositories (`test/fixtures/golden`): made once by each version of the format, with keys,
  * chance and clock fixed, and restored by every later program. `CAIRN_WRITE_GOLDEN=yes npx vitest run
- * test/e2e/golden.test.ts` makes them anew, as root; that is right only while FORMAT.md is a draft.
+ * test/e2e/golden.test.ts` is how they were made, as root. They are never made anew: a later version adds
+ * its own.
  */
 
 import { createHash } from 'node:crypto'
