@@ -17,11 +17,11 @@ export function sinkOf(stream: NodeJS.WriteStream, onBroken: (reason: Error) => 
     onBroken(reason)
   }
   stream.on('error', () => breakOff(new Error('the output is closed')))
-  if (!(stream instanceof Socket)) return fileSink(stream, breakOff)
+  const put = stream instanceof Socket ? stream.write.bind(stream) : fileWriter(stream, breakOff)
   return {
     isTerminal: stream.isTTY === true,
     write: (content) => {
-      if (!isBroken) stream.write(content)
+      if (!isBroken) put(content)
     },
     drain: () =>
       isBroken || !stream.writableNeedDrain
@@ -41,20 +41,13 @@ export function sinkOf(stream: NodeJS.WriteStream, onBroken: (reason: Error) => 
 }
 
 /** Node's own stream for files drops, without a word, what a nearly full disk did not take of a write. */
-function fileSink({ fd }: { readonly fd: number }, breakOff: (reason: Error) => void): OutputSink {
-  let isBroken = false
-  return {
-    isTerminal: false,
-    write: (content) => {
-      if (isBroken) return
-      try {
-        writeWhole(fd, typeof content === 'string' ? Buffer.from(content) : content)
-      } catch (cause) {
-        isBroken = true
-        breakOff(new CairnError('CAIRN_FAILED', 'cannot write the output', { cause }))
-      }
-    },
-    drain: () => Promise.resolve(),
+function fileWriter({ fd }: { readonly fd: number }, breakOff: (reason: Error) => void) {
+  return (content: string | Uint8Array): void => {
+    try {
+      writeWhole(fd, typeof content === 'string' ? Buffer.from(content) : content)
+    } catch (cause) {
+      breakOff(new CairnError('CAIRN_FAILED', 'cannot write the output', { cause }))
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { realpathSync, statSync } from 'node:fs'
 import { CairnError, isCairnError } from '../base/errors.ts'
+import { isWithin } from '../base/paths.ts'
 import { unmountAt } from './mount.ts'
 import { findMount } from './mount-table.ts'
 
@@ -65,9 +66,4 @@ function realDirectory(path: string): string {
     if (isCairnError(error)) throw error
     throw new CairnError('CAIRN_FAILED', `cannot mount on '${path}'`, { cause: error })
   }
-}
-
-/** Whether `path` is `directory` or below it. */
-export function isWithin(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`)
 }

@@ -2,6 +2,7 @@
 
 import { byteString, type ByteString, byteStringOf, textOf } from '../base/bytes.ts'
 import { CairnError, isCairnError, throwIfAborted } from '../base/errors.ts'
+import { partsOf } from '../base/paths.ts'
 import type { NodeType } from '../base/units.ts'
 import { typeName } from '../engine/node-type.ts'
 import type { SnapshotFilter } from '../engine/snapshot-filter.ts'
@@ -86,9 +87,7 @@ export async function directoryAt(
   signal: AbortSignal,
 ): Promise<NodeRoot> {
   const { root } = found.snapshot.content
-  const components = byteStringOf(found.subpath ?? '')
-    .split('/')
-    .filter((part) => part !== '')
+  const components = partsOf(byteStringOf(found.subpath ?? ''))
   if (components.length === 0) return root
   const entry = await findEntry(blobs, root, components, signal)
   if (entry?.type === ENTRY_TYPE.directory && entry.subtree !== undefined) return entry.subtree

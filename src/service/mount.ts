@@ -2,9 +2,10 @@
 
 import { byteStringOf } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
+import { isWithin, partsOf } from '../base/paths.ts'
 import { waitAtMost } from '../base/wait-at-most.ts'
 import { type Mounted, mountFuse } from '../fuse/mount.ts'
-import { isWithin, prepareMountpoint } from '../fuse/mountpoint.ts'
+import { prepareMountpoint } from '../fuse/mountpoint.ts'
 import { MOUNT_SUBTYPE, MOUNT_TYPE } from './mount/mount-type.ts'
 import { FuseServer } from '../fuse/server.ts'
 import type { Access } from './access.ts'
@@ -70,7 +71,7 @@ async function refuseInsideSource(
  */
 async function lookAtNewest({ catalog }: Browsing, files: MountedFiles): Promise<void> {
   const [path] = (await catalog.snapshots()).at(-1)?.paths ?? []
-  const names = path?.split('/').filter((name) => name !== '') ?? []
+  const names = partsOf(path ?? '')
   await lookAhead(files, ['at', 'now', ...names].map(byteStringOf))
 }
 

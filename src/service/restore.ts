@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { byteStringOf, type ByteString } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
+import { partsOf } from '../base/paths.ts'
 import { restoreSnapshot } from '../engine/restore/restore.ts'
 import type {
   OverwritePolicy,
@@ -63,9 +64,7 @@ interface RestoreRoot {
 
 async function rootOf(blobs: BlobReader, found: FoundSnapshot): Promise<RestoreRoot> {
   const { root } = found.snapshot.content
-  const components = byteStringOf(found.subpath ?? '')
-    .split('/')
-    .filter((part) => part !== '')
+  const components = partsOf(byteStringOf(found.subpath ?? ''))
   if (components.length === 0) return { root, path: '/' }
   const path = `/${components.join('/')}`
   const entry = await findEntry(blobs, root, components)

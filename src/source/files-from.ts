@@ -2,6 +2,7 @@
 
 import { byteString, type ByteString, textOf } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
+import { partsOf } from '../base/paths.ts'
 import { compileComponent } from './glob-component.ts'
 import { meaningfulLines, textLines } from './pattern-file.ts'
 import type { SourceFiles } from './source-files.ts'
@@ -48,7 +49,7 @@ export function parseFilesFromRaw(bytes: Uint8Array): ByteString[] {
 /** The paths that match `pattern`, in order. Here `**` is no more than `*`, as in restic. */
 export function expandGlob(pattern: ByteString, files: SourceFiles): ByteString[] {
   let bases: ByteString[] = [pattern.startsWith('/') ? '/' : '']
-  const components = pattern.split('/').filter((component) => component !== '')
+  const components = partsOf(pattern)
   // A malformed pattern is an error even where nothing would have been compared with it.
   const matchers = components.map((component) => {
     const matcher = compileComponent(component)

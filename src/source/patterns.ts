@@ -10,6 +10,7 @@
 
 import { byteStringOf, type ByteString, textOf } from '../base/bytes.ts'
 import { CairnError } from '../base/errors.ts'
+import { partsOf } from '../base/paths.ts'
 import { characterWidth, compileComponent, type ComponentMatcher } from './glob-component.ts'
 
 export interface PatternMatcher {
@@ -124,7 +125,7 @@ class PatternList implements CompiledPatterns {
   #enter(directory: ByteString): void {
     if (directory === this.#directory) return
     const folded = this.#caseInsensitive ? foldCase(directory) : directory
-    const components = folded.split('/').filter((component) => component !== '')
+    const components = partsOf(folded)
     this.#covers = this.#patterns.map((pattern) => covers(pattern, components))
     this.#components = components
     this.#directory = directory

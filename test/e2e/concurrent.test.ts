@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type Box, cairnCommand, newBox, newRepository } from '../support/run-cairn.ts'
+import { type Box, newBox, newRepository } from '../support/run-cairn.ts'
 
 const FILES = 40
 const CONTAINED = ['--pid', '--fork', '--mount-proc']
@@ -11,12 +11,7 @@ const hasContainers = spawnSync('unshare', [...CONTAINED, 'true']).status === 0
 
 /** In a container that has the same host name, and process ids of its own. */
 function runContained(box: Box, words: readonly string[]) {
-  const environment = {
-    CAIRN_REPOSITORY: box.repository,
-    CAIRN_KEY_FILE: join(box.path, 'key'),
-    CAIRN_PASSWORD: undefined,
-  }
-  const { command, args, env } = cairnCommand(words, { home: box.home, environment })
+  const { command, args, env } = box.command(words)
   return spawnSync('unshare', [...CONTAINED, command, ...args], { env, encoding: 'utf8' })
 }
 

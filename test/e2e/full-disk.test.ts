@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, statSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type Box, cairnCommand, isRoot, newBox } from '../support/run-cairn.ts'
+import { type Box, isRoot, newBox } from '../support/run-cairn.ts'
 
 function mount(at: string, size: string, isRemount = false): void {
   const option = `${isRemount ? 'remount,' : ''}size=${size}`
@@ -20,12 +20,7 @@ function mountTmpfs(at: string, size: string): void {
 
 /** As `cairn words > at` in a shell. */
 function redirected(box: Box, at: string, words: readonly string[]) {
-  const environment = {
-    CAIRN_REPOSITORY: box.repository,
-    CAIRN_KEY_FILE: `${box.path}/key`,
-    CAIRN_PASSWORD: undefined,
-  }
-  const { command, args, env } = cairnCommand(words, { home: box.home, environment })
+  const { command, args, env } = box.command(words)
   const shell = ['-c', 'at="$1"; shift; exec "$@" > "$at"', 'sh', at, command, ...args]
   const { status, stderr } = spawnSync('sh', shell, { env })
   return { code: status, stderr: String(stderr) }

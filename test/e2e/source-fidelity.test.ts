@@ -5,7 +5,7 @@ import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { libc } from '../../src/source/libc.ts'
-import { cairnCommand, isRoot, newRepository, type Box, settle } from '../support/run-cairn.ts'
+import { isRoot, newRepository, type Box, settle } from '../support/run-cairn.ts'
 
 const noise = (byteCount: number) =>
   Buffer.from(Uint8Array.from({ length: byteCount }, (_, i) => (i * 2_654_435_761) >>> 24))
@@ -183,14 +183,7 @@ test.skipIf(!isRoot)(
     const mounts =
       'cd "$0" && mount -t tmpfs none mount && echo inside > mount/inside && mount --bind a bind && mount --bind . a/up && exec "$@"'
     for (const flags of [[], ['-x']]) {
-      const { command, args, env } = cairnCommand(['backup', '-q', ...flags, box.source], {
-        home: box.home,
-        environment: {
-          CAIRN_REPOSITORY: box.repository,
-          CAIRN_KEY_FILE: join(box.path, 'key'),
-          CAIRN_PASSWORD: undefined,
-        },
-      })
+      const { command, args, env } = box.command(['backup', '-q', ...flags, box.source])
       execFileSync('unshare', ['-m', 'sh', '-c', mounts, box.source, command, ...args], {
         env,
         timeout: 60_000,

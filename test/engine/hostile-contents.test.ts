@@ -137,8 +137,9 @@ async function sealWith(repository: Repository, zstd: Zstd, blob: Uint8Array): P
   return pack
 }
 
-async function index(repository: Repository, pack: SealedPack): Promise<void> {
-  const entry = {
+/** What an index file says of a pack. */
+function indexEntry(repository: Repository, pack: SealedPack) {
+  return {
     name: fileNameOf(pack.name),
     byteCount: pack.byteCount,
     verified: false,
@@ -146,7 +147,11 @@ async function index(repository: Repository, pack: SealedPack): Promise<void> {
     preamble: pack.preamble,
     directory: new PackDirectory(pack.directory),
   }
-  await repository.saveObject('index', encodeIndexFile({ superseded: [], packs: [entry] }))
+}
+
+async function index(repository: Repository, pack: SealedPack): Promise<void> {
+  const packs = [indexEntry(repository, pack)]
+  await repository.saveObject('index', encodeIndexFile({ superseded: [], packs }))
 }
 
 /** Compresses everything into these bytes. */
@@ -236,14 +241,7 @@ describe('X22: an index file that says what no blob can be', () => {
     const id = builder.id(good)
     const { repository, backend } = await builder.finish(builder.tree({ good }))
     const pack = await sealWith(repository, loadZstd(), noise(3000, 2))
-    const entry = {
-      name: fileNameOf(pack.name),
-      byteCount: pack.byteCount,
-      verified: false,
-      author: repository.keyring.authorId,
-      preamble: pack.preamble,
-      directory: new PackDirectory(pack.directory),
-    }
+    const entry = indexEntry(repository, pack)
     const body = encodeIndexFile({ superseded: [], packs: [entry] })
     body[body.length - 5] = 99 // The type of its only blob.
     await repository.saveObject('index', body)

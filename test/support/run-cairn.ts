@@ -132,6 +132,12 @@ export class Box {
     for (const directory of [this.home, this.cache, this.source]) mkdirSync(directory)
   }
 
+  /** How to start `cairn` here, for those who start it themselves. */
+  command(args: readonly string[]) {
+    const environment = { CAIRN_REPOSITORY: this.repository, ...this.#secret }
+    return cairnCommand(args, { home: this.home, environment })
+  }
+
   start(args: readonly string[], options: RunOptions = {}): Started {
     const environment = {
       XDG_CACHE_HOME: this.cache,

@@ -5,6 +5,7 @@
 
 import { type ByteString, byteStringOf } from '../../base/bytes.ts'
 import { CairnError } from '../../base/errors.ts'
+import { partsOf } from '../../base/paths.ts'
 
 export interface SourceNode {
   /** Where this is in the file system: absolute. */
@@ -68,10 +69,6 @@ export function sourceRoots(paths: readonly ByteString[], workingDirectory: stri
   const isWhole = sources.every((source) => leadsTo(asGiven, source))
   const root = isWhole ? asGiven : treeOf(sources.map(asAbsolute))
   return { root, paths: [...new Set(sources.map(({ path }) => path))].sort() }
-}
-
-function partsOf(path: ByteString): ByteString[] {
-  return path.split('/').filter((part) => part !== '')
 }
 
 function asAbsolute({ path }: Source): Source {

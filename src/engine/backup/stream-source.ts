@@ -1,7 +1,8 @@
 /** Backs up one file whose content comes as a stream: standard input, or a command's output. */
 
 import { type ByteString, byteStringOf, textOf } from '../../base/bytes.ts'
-import { assert, CairnError, throwIfAborted } from '../../base/errors.ts'
+import { CairnError, throwIfAborted } from '../../base/errors.ts'
+import { partsOf } from '../../base/paths.ts'
 import { createChunker, gearTableFrom } from '../../chunker/create-chunker.ts'
 import { keyStream } from '../../crypto/derive.ts'
 import { LIMIT, REFERENCE_BYTES } from '../../format/constants.ts'
@@ -74,8 +75,7 @@ export async function storeStream(
   const { process } = options.environment
   const mtime = timeOf(nowNs)
   const owner = { uid: process.uid, gid: process.gid, mtime }
-  const components = streamPath(input.name).split('/').slice(1)
-  assert(components.length > 0, 'a stream has a name')
+  const components = partsOf(streamPath(input.name))
   const file = components.pop() ?? ''
   const list = content.extras()
   const fileTree = writer.newTree()

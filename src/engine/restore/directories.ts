@@ -5,12 +5,13 @@
 
 import type { ByteString } from '../../base/bytes.ts'
 import { CairnError } from '../../base/errors.ts'
+import { isWithin } from '../../base/paths.ts'
 import type { TreeEntry } from '../../format/tree.ts'
 import type { SourceStat } from '../../source/source-files.ts'
 import { isTemporaryName, type Target } from '../../source/target-files.ts'
 import { mayChangeDirectory, mayReplaceByDirectory } from './overwrite.ts'
 import { join, reportUnset, type RestoreContext, targetMetadata } from './restore-context.ts'
-import { isWithin, type Selection } from './selection.ts'
+import type { Selection } from './selection.ts'
 import { wantedXattrs } from './wanted-xattrs.ts'
 
 export interface RestoredDirectory {

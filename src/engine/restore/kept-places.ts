@@ -4,7 +4,7 @@
  */
 
 import type { ByteString } from '../../base/bytes.ts'
-import { isWithin } from './selection.ts'
+import { isWithin } from '../../base/paths.ts'
 
 export class KeptPlaces {
   readonly #places: readonly ByteString[]

@@ -33,9 +33,3 @@ export class Selection {
     return this.#include?.some((matcher) => matcher.mayMatchBelow(absolute)) ?? false
   }
 }
-
-/** Whether `path` is `root` or below it; both absolute. */
-export function isWithin(path: ByteString, root: ByteString): boolean {
-  if (root === '/' || path === root) return true
-  return path.startsWith(root.endsWith('/') ? root : `${root}/`)
-}

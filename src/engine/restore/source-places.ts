@@ -5,6 +5,7 @@
  */
 
 import type { ByteString } from '../../base/bytes.ts'
+import { partsOf } from '../../base/paths.ts'
 
 /** Whether the tree has an entry there. */
 export type HasEntry = (components: readonly ByteString[]) => Promise<boolean>
@@ -44,8 +45,4 @@ function areSiblings(paths: readonly ByteString[], names: readonly ByteString[])
   const above = new Set(paths.map((path) => path.slice(0, path.lastIndexOf('/'))))
   const last = new Set(paths.map((path) => path.slice(path.lastIndexOf('/') + 1)))
   return above.size === 1 && last.size === names.length && names.every((name) => last.has(name))
-}
-
-function partsOf(path: ByteString): ByteString[] {
-  return path.split('/').filter((part) => part !== '')
 }

@@ -5,6 +5,7 @@
 
 import { type ByteString, byteStringOf } from '../../base/bytes.ts'
 import { shortId } from '../../base/ids.ts'
+import { partsOf } from '../../base/paths.ts'
 import type { Candidate } from '../select-snapshots.ts'
 import { formatGoTime } from './go-time.ts'
 
@@ -48,9 +49,7 @@ function pathsOf({ snapshot, ...candidate }: Candidate, template: string, timeTe
       '%t': tag,
       '%T': time,
     }
-    return template
-      .split('/')
-      .filter((part) => part !== '')
+    return partsOf(template)
       .map((part) => safeName(part.replace(/%[iIuhtT]/g, (token) => safeName(values[token] ?? ''))))
       .filter((part) => part !== '')
   })
