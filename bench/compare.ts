@@ -33,6 +33,8 @@ const CHANGED_SHARE = 0.01
 /** Repositories and copies of all tools together, in times the data. */
 const WORK_SPACE_FACTOR = 4.5
 const RESTORE_SPACE_FACTOR = 1.3
+/** Memory used before each measurement, in times the data: what goes back to the host meanwhile is replaced by the rest. */
+const TOUCHED_FACTOR = 3
 
 class Interrupted extends Error {}
 
@@ -63,6 +65,13 @@ interface Contestant {
   isReady: boolean
 }
 
+interface Measurement {
+  readonly invocation: Omit<Command, 'environment'>
+  /** Files and folders that it reads. */
+  readonly reads: readonly string[]
+  readonly repositoryBytes?: () => number
+}
+
 class Comparison {
   readonly samples: Sample[] = []
   changedFileCount: number | undefined
@@ -91,7 +100,7 @@ class Comparison {
     this.#work = options.work
     this.#restored = options.restored
     this.#withGnuTime = options.withGnuTime
-    this.#touchBytes = options.size.byteCount * RESTORE_SPACE_FACTOR
+    this.#touchBytes = options.size.byteCount * TOUCHED_FACTOR
   }
 
   async run(): Promise<void> {
@@ -110,18 +119,17 @@ class Comparison {
     const contestants = await this.#prepare(round)
     const withHistory = contestants.filter(({ tool }) => tool.keepsHistory)
     for (const one of contestants) {
-      readAll(this.#sources)
       await this.#backup('first', one, this.#sources, round)
     }
     for (const one of withHistory) await this.#backup('unchanged', one, this.#sources, round)
     for (const one of withHistory) {
       const { list } = one.tool
-      if (list !== undefined) await this.#measure('list', one, round, list(one.folder))
+      if (list !== undefined) await this.#measureReading('list', one, round, list(one.folder))
     }
     for (const one of contestants) await this.#restore(one, this.#sources, round)
     for (const one of withHistory) {
       const { check } = one.tool
-      if (check !== undefined) await this.#measure('check', one, round, check(one.folder))
+      if (check !== undefined) await this.#measureReading('check', one, round, check(one.folder))
     }
     if (withHistory.length > 0) await this.#changedRow(withHistory, copy, round)
     for (const { folder } of contestants) removeTree(folder)
@@ -154,13 +162,11 @@ class Comparison {
     round: number,
   ): Promise<void> {
     const label = `${row}-${round}`
-    const isDone = await this.#measure(
-      row,
-      one,
-      round,
-      one.tool.backup(one.folder, sources, label),
-      () => sizeOf([one.tool.repository(one.folder)]).byteCount,
-    )
+    const isDone = await this.#measure(row, one, round, {
+      invocation: one.tool.backup(one.folder, sources, label),
+      reads: sources,
+      repositoryBytes: () => sizeOf([one.tool.repository(one.folder)]).byteCount,
+    })
     if (isDone) one.label = label
     else if (row === 'first') one.isReady = false
   }
@@ -170,7 +176,7 @@ class Comparison {
     mkdirSync(this.#restored)
     const { tool, folder, label } = one
     const invocation = tool.restore(folder, this.#restored, label)
-    if (await this.#measure('restore', one, round, invocation)) {
+    if (await this.#measureReading('restore', one, round, invocation)) {
       this.#verify('restore', one, sources, round)
     }
     removeTree(this.#restored)
@@ -202,7 +208,6 @@ class Comparison {
       }
     }
     this.changedFileCount = changeFiles(copy, CHANGED_SHARE, round)
-    readAll([copy])
     for (const one of contestants) await this.#backup('changed', one, [copy], round)
     for (const one of contestants) {
       if (!one.isReady || round > 1) continue
@@ -222,19 +227,33 @@ class Comparison {
     return { ...invocation, environment: environmentOf(one.folder, one.tool.environment) }
   }
 
-  /** Takes one sample. Returns whether the command did what it was asked for. */
-  async #measure(
+  /** As `#measure`, of a command that reads the repository. */
+  async #measureReading(
     row: RowName,
     one: Contestant,
     round: number,
     invocation: Omit<Command, 'environment'>,
-    repositoryBytes?: () => number,
+  ): Promise<boolean> {
+    const reads = [one.tool.repository(one.folder)]
+    return await this.#measure(row, one, round, { invocation, reads })
+  }
+
+  /**
+   * Takes one sample, with what the command reads in the page cache. Returns whether the command did
+   * what it was asked for.
+   */
+  async #measure(
+    row: RowName,
+    one: Contestant,
+    round: number,
+    { invocation, reads, repositoryBytes }: Measurement,
   ): Promise<boolean> {
     if (!one.isReady) return false
     const { tool, folder } = one
     if (this.isInterrupted) throw new Interrupted('interrupted')
     process.stderr.write(`round ${round}: ${ROWS[row]}: ${tool.name}\n`)
     await settleMemory(this.#touchBytes)
+    readAll(reads)
     try {
       const measured = await runMeasured(this.#command(one, invocation), {
         scratch: folder,

@@ -13,7 +13,10 @@ const REPORTED_MS = 3000
 /** Less is not worth the wait. */
 const BYTES_MIN = 64 << 20
 
-/** Lets the host take what it will, and then uses as much as a measurement may need. */
+/**
+ * Lets the host take what it will, and then uses `byteCount` of memory: several times what the
+ * measurement needs, since any of it may be given, and some goes back to the host every two seconds.
+ */
 export async function settleMemory(byteCount: number): Promise<void> {
   if (byteCount < BYTES_MIN) return
   await sleep(REPORTED_MS)

@@ -124,14 +124,14 @@ export function describeRun(facts: Facts): string[] {
     `- Machine: ${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores usable, ` +
       `${memory} of memory, ${type()} ${release()}; load before it ${facts.loadAtStart.toFixed(1)}`,
     `- Data: ${what}: ${size.fileCount} files in ${size.directoryCount} directories, ` +
-      `${(size.byteCount / 1e6).toFixed(1)} MB, on ${fileSystemOf(sources[0] ?? '/')}, read once ` +
-      'before each first backup so that it is cached; the changed backup takes a copy of it' +
+      `${(size.byteCount / 1e6).toFixed(1)} MB, on ${fileSystemOf(sources[0] ?? '/')}; ` +
+      'the changed backup takes a copy of it' +
       (facts.changedFileCount === undefined
         ? ''
         : `, number of files changed in it: ${facts.changedFileCount}`),
     `- Repositories on ${fileSystemOf(settings.work)}, restored to ${fileSystemOf(settings.restoreTo)}; ` +
       'a new home and cache for each tool and round; sync after each command, outside of its time; ' +
-      'memory that a restore to tmpfs will take is touched before it',
+      'before each command what it reads is read into the cache, and several times the memory it takes is used',
     `- ${settings.rounds} round${settings.rounds === 1 ? '' : 's'}, tools in turn within each row; ` +
       'deriving keys from the password counts; restored trees compared with the source, ' +
       'once for each tool',

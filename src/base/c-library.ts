@@ -10,6 +10,19 @@ const LIBRARY_NAMES: Readonly<Record<string, readonly string[]>> = {
   arm64: ['libc.so.6', 'libc.musl-aarch64.so.1'],
 }
 
+function loadKoffi(): Koffi {
+  return createRequire(import.meta.url)('koffi') as Koffi
+}
+
+/** Where in memory a buffer begins, or undefined where there is no koffi for this machine. */
+export function addressOf(buffer: ArrayBuffer): bigint | undefined {
+  try {
+    return loadKoffi().address(buffer)
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * The library and what binds it. Throws where there is no koffi for this machine, or where the
  * library is not known.
@@ -20,7 +33,7 @@ export function cLibrary(): { readonly koffi: Koffi; readonly library: Library }
     `the C library of ${process.platform} ${process.arch} is not known`,
   )
   if (names === undefined) throw failure
-  const koffi = createRequire(import.meta.url)('koffi') as Koffi
+  const koffi = loadKoffi()
   for (const name of names) {
     try {
       return { koffi, library: koffi.load(name) }

@@ -149,7 +149,7 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
         zstd: loadZstd(),
         entropy: host.environment,
         allocate: (byteCount) => this.#allocate(byteCount),
-        emit: (pack) => host.post({ kind: 'pack', pack } satisfies BackupNote, [pack.buffer]),
+        emit: (pack) => host.post({ kind: 'pack', pack } satisfies BackupNote, [pack.bytes.buffer]),
         nextHandle: () => Atomics.add(this.#control, 1, 1) + 1,
       },
     )

@@ -36,6 +36,7 @@ import {
 } from '../format/segment.ts'
 import { BlobIdentifier, type WriteKeys } from './keys.ts'
 import { AeadSet, type Entropy, newPackSeal, type PackSeal } from './pack-seal.ts'
+import { pageAligned } from './page-aligned.ts'
 import { SegmentReader } from './segment-reader.ts'
 
 const MIB = 1 << 20
@@ -80,8 +81,8 @@ export interface PackWriterParts {
 export interface SealedPack {
   readonly handle: number
   readonly kind: SegmentKind
-  readonly buffer: ArrayBuffer
-  readonly byteCount: number
+  /** Page-aligned where possible (page-aligned.ts), in a buffer of their own. */
+  readonly bytes: Uint8Array<ArrayBuffer>
   /** SHA-256 of the bytes. */
   readonly name: Uint8Array
   readonly preamble: Uint8Array
@@ -105,7 +106,7 @@ export class PackWriter {
   #blobCount = 0
   #compressed: Buffer = Buffer.alloc(0)
 
-  #pack: Buffer | undefined
+  #pack: Buffer<ArrayBuffer> | undefined
   #packEnd = 0
   #handle = 0
   #sealedSegments = 0
@@ -193,7 +194,7 @@ export class PackWriter {
     const segmentMax = Math.max(blobBytesMax, this.#segmentTarget, plainBytes) + tableBytesMax
     const capacity =
       packBytesTarget + zstd.compressBound(segmentMax) + directoryBytesMax + packBytesTarget / 8
-    this.#pack = Buffer.from(this.#parts.allocate(roundUp(Math.ceil(capacity), 4096)))
+    this.#pack = pageAligned(Math.ceil(capacity), (byteCount) => this.#parts.allocate(byteCount))
     this.#packEnd = PREAMBLE_BYTES
     this.#directory.reset()
   }
@@ -328,12 +329,12 @@ export class PackWriter {
     const trailerNonce = positionNonce(NONCE_DOMAIN.trailer, 0)
     aead.sealInto(pack, trailerStart, seal.key, trailerNonce, undefined, trailer)
     const byteCount = trailerStart + TRAILER_BYTES
+    const bytes = pack.subarray(0, byteCount)
     const sealed: SealedPack = {
       handle: this.#handle,
       kind: this.#options.kind,
-      buffer: pack.buffer as ArrayBuffer,
-      byteCount,
-      name: sha256(pack.subarray(0, byteCount)),
+      bytes,
+      name: sha256(bytes),
       preamble: seal.preamble,
       directory,
     }

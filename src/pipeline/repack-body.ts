@@ -241,7 +241,7 @@ class RepackBody implements WorkBody<RepackJob, RepackResult> {
         allocate: (byteCount) => this.#buffer(byteCount),
         emit: (pack) => {
           const note: RepackNote = { kind: 'pack', pack }
-          this.#host.post(note, [pack.buffer])
+          this.#host.post(note, [pack.bytes.buffer])
         },
         nextHandle: () => Atomics.add(handles, 0, 1) + 1,
       },

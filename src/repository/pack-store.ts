@@ -58,11 +58,11 @@ export class PackStore {
   /** Takes a pack. Never rejects: a failure is thrown by `ready` and `finish`. */
   take(pack: SealedPack, worker?: number): void {
     const name = fileNameOf(pack.name)
-    if (pack.kind === SEGMENT_KIND.data) this.storedBytes.data += pack.byteCount
-    else this.storedBytes.metadata += pack.byteCount
+    if (pack.kind === SEGMENT_KIND.data) this.storedBytes.data += pack.bytes.byteLength
+    else this.storedBytes.metadata += pack.bytes.byteLength
     const indexed: IndexedPack = {
       name,
-      byteCount: pack.byteCount,
+      byteCount: pack.bytes.byteLength,
       verified: false,
       author: this.#options.repository.keyring.authorId,
       preamble: pack.preamble,
@@ -82,11 +82,10 @@ export class PackStore {
   async #save(pack: SealedPack, indexed: IndexedPack, worker: number | undefined): Promise<void> {
     const { repository, signal, onSaved, dryRun } = this.#options
     if (dryRun !== true) {
-      const bytes = new Uint8Array(pack.buffer, 0, pack.byteCount)
       const operation = { signal }
-      await repository.backend.save({ kind: 'packs', name: indexed.name }, bytes, operation)
+      await repository.backend.save({ kind: 'packs', name: indexed.name }, pack.bytes, operation)
     }
-    onSaved?.({ handle: pack.handle, name: indexed.name, buffer: pack.buffer, worker })
+    onSaved?.({ handle: pack.handle, name: indexed.name, buffer: pack.bytes.buffer, worker })
     this.adopt(indexed)
   }
 

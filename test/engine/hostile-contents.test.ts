@@ -130,10 +130,7 @@ async function sealWith(repository: Repository, zstd: Zstd, blob: Uint8Array): P
   writer.finish()
   const [pack] = packs
   if (pack === undefined) throw new Error('no pack')
-  await repository.backend.save(
-    { kind: 'packs', name: fileNameOf(pack.name) },
-    new Uint8Array(pack.buffer, 0, pack.byteCount),
-  )
+  await repository.backend.save({ kind: 'packs', name: fileNameOf(pack.name) }, pack.bytes)
   return pack
 }
 
@@ -141,7 +138,7 @@ async function sealWith(repository: Repository, zstd: Zstd, blob: Uint8Array): P
 function indexEntry(repository: Repository, pack: SealedPack) {
   return {
     name: fileNameOf(pack.name),
-    byteCount: pack.byteCount,
+    byteCount: pack.bytes.byteLength,
     verified: false,
     author: repository.keyring.authorId,
     preamble: pack.preamble,

@@ -8,7 +8,7 @@ import type { FileRef } from '../backend.ts'
 import { describeFile, differentLengthError } from '../file-errors.ts'
 import { publish, writeTemporary } from './atomic-save.ts'
 import type { DirectorySync } from './directory-sync.ts'
-import { errnoOf, type LocalFileSystem } from './local-file-system.ts'
+import { errnoOf, type LocalFileSystem, takesDirectWrites } from './local-file-system.ts'
 import { notAFileError } from './local-reading.ts'
 import type { Place } from './place.ts'
 
@@ -33,6 +33,7 @@ export class LocalWriter {
   readonly #random: Randomness
   /** The temporary files of saves under way, which no sweep of this process may take. */
   readonly inUse = new Set<string>()
+  #mayBeDirect: boolean | undefined
 
   constructor(fs: LocalFileSystem, place: Place, sync: DirectorySync, random: Randomness) {
     this.#fs = fs
@@ -118,12 +119,17 @@ export class LocalWriter {
   }
 
   async #writeTemporary(path: string, bytes: Uint8Array, signal: Signal): Promise<void> {
+    this.#mayBeDirect ??= takesDirectWrites(
+      this.#fs.fileSystemType(this.#place.root),
+      process.platform,
+    )
+    const how = { mayBeDirect: this.#mayBeDirect, signal }
     try {
-      await writeTemporary(this.#fs, path, bytes, signal)
+      await writeTemporary(this.#fs, path, bytes, how)
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error
       await this.#place.prepareTemporary()
-      await writeTemporary(this.#fs, path, bytes, signal)
+      await writeTemporary(this.#fs, path, bytes, how)
     }
   }
 

@@ -21,6 +21,9 @@ export interface Inode {
   changes: EntryChange[]
 }
 
+/** What disks write at least. */
+const SECTOR_BYTES = 512
+
 /** Numbers from 0 up to 1: choose what survives. Constant 0 loses all it can. */
 export type Chance = () => number
 
@@ -35,17 +38,22 @@ export class SimulatedDisk implements LocalFileSystem {
   /** Broken on purpose, to show that the tests would notice. */
   readonly ignoresSync: 'files' | 'directories' | 'nothing'
   readonly root: Inode
-  readonly #descriptors = new Map<number, { inode: Inode; position: number }>()
+  /** Whether `openDirect` is known; what a direct write takes at most. */
+  readonly hasDirect: boolean
+  directBytesMax = Infinity
+  readonly #descriptors = new Map<number, { inode: Inode; isDirect: boolean }>()
   #nextDescriptor = 3
 
   constructor(
     options: {
       readonly root?: Inode
       readonly hasLinks?: boolean
+      readonly hasDirect?: boolean
       readonly ignoresSync?: 'files' | 'directories' | 'nothing'
     } = {},
   ) {
     this.hasLinks = options.hasLinks ?? true
+    this.hasDirect = options.hasDirect ?? true
     this.ignoresSync = options.ignoresSync ?? 'nothing'
     this.root = options.root ?? newInode('directory')
   }
@@ -69,7 +77,8 @@ export class SimulatedDisk implements LocalFileSystem {
       }
       return copy
     }
-    return new SimulatedDisk({ root: survive(this.root), hasLinks: this.hasLinks })
+    const { hasLinks, hasDirect } = this
+    return new SimulatedDisk({ root: survive(this.root), hasLinks, hasDirect })
   }
 
   /** Every file by its path. */
@@ -93,6 +102,11 @@ export class SimulatedDisk implements LocalFileSystem {
     const inode = newInode('file')
     this.#addEntry(path, inode)
     return this.#open(inode)
+  }
+
+  async openDirect(path: string): Promise<number | undefined> {
+    const inode = this.#find(path)
+    return this.hasDirect ? this.#open(inode, true) : undefined
   }
 
   async openFile(path: string): Promise<number> {
@@ -121,14 +135,17 @@ export class SimulatedDisk implements LocalFileSystem {
     bytes: Uint8Array,
     { at, byteCount }: { readonly at: number; readonly byteCount: number },
   ): Promise<number> {
-    const opened = this.#opened(descriptor)
-    const count = byteCount < 10_000 ? Math.ceil(byteCount / 2) : byteCount // Short is legal.
-    const content = new Uint8Array(opened.position + count)
-    content.set(opened.inode.content)
-    content.set(bytes.subarray(at, at + count), opened.position)
-    opened.position += count
-    opened.inode.content = content
-    opened.inode.isSynced = false
+    const { inode, isDirect } = this.#opened(descriptor)
+    if (isDirect && (at % SECTOR_BYTES !== 0 || byteCount % SECTOR_BYTES !== 0)) {
+      throw systemError('EINVAL')
+    }
+    const isShort = !isDirect && byteCount < 10_000 // Short is legal.
+    const count = isShort ? Math.ceil(byteCount / 2) : Math.min(byteCount, this.directBytesMax)
+    const content = new Uint8Array(Math.max(inode.content.byteLength, at + count))
+    content.set(inode.content)
+    content.set(bytes.subarray(at, at + count), at)
+    inode.content = content
+    inode.isSynced = false
     this.afterChange()
     return count
   }
@@ -217,13 +234,13 @@ export class SimulatedDisk implements LocalFileSystem {
     else directory.entries.set(name, child)
   }
 
-  #open(inode: Inode): number {
+  #open(inode: Inode, isDirect = false): number {
     const descriptor = this.#nextDescriptor++
-    this.#descriptors.set(descriptor, { inode, position: 0 })
+    this.#descriptors.set(descriptor, { inode, isDirect })
     return descriptor
   }
 
-  #opened(descriptor: number): { inode: Inode; position: number } {
+  #opened(descriptor: number): { inode: Inode; isDirect: boolean } {
     const opened = this.#descriptors.get(descriptor)
     if (opened === undefined) throw systemError('EBADF')
     return opened

@@ -1,0 +1,20 @@
+/** Memory that a disk can take bytes from by itself, without a copy in between. */
+
+import { addressOf } from '../base/c-library.ts'
+
+/** A multiple of what any disk asks for. */
+const PAGE_BYTES = 4096
+
+/**
+ * At least `byteCount` bytes, from an address that is a multiple of 4096 on where addresses are known,
+ * of a buffer that `allocate` gives.
+ */
+export function pageAligned(
+  byteCount: number,
+  allocate: (byteCount: number) => ArrayBuffer,
+): Buffer<ArrayBuffer> {
+  const buffer = allocate(byteCount + PAGE_BYTES)
+  const address = process.platform === 'linux' ? addressOf(buffer) : undefined
+  const beyond = Number((address ?? 0n) % BigInt(PAGE_BYTES))
+  return Buffer.from(buffer, beyond === 0 ? 0 : PAGE_BYTES - beyond)
+}
