@@ -78,6 +78,7 @@ export class Repository {
   readonly #seal: ObjectSeal
   readonly #tombstones: SeenTombstones
   readonly #warn: (message: string) => void
+  readonly #toldDamaged = new Set<FileName>()
 
   constructor(parts: RepositoryParts, unlocked: Unlocked, onWarning?: (message: string) => void) {
     this.backend = parts.backend
@@ -140,8 +141,10 @@ export class Repository {
     this.#warn(message)
   }
 
-  /** What is said of a damaged file where `LoadOptions` do not say otherwise. */
+  /** What is said of a damaged file, once, where `LoadOptions` do not say otherwise. */
   warnDamage({ kind, name, error }: DamagedFile): void {
+    if (this.#toldDamaged.has(name)) return
+    this.#toldDamaged.add(name)
     this.#warn(`${kind}/${shortId(name)} is damaged and left out: ${errorChain(error)}`)
   }
 

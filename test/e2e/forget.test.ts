@@ -1,3 +1,5 @@
+import { appendFileSync, chmodSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type Box, type Json, newRepository } from '../support/run-cairn.ts'
 
@@ -74,4 +76,13 @@ test('groups: host and paths unless said otherwise', async () => {
   await box.succeed(['forget', '--keep-last', '1', '--group-by', ''])
   expect((await box.snapshots()).map(({ hostname }) => hostname)).toEqual(['other'])
   expect(await listed(box)).not.toContain(ids[4])
+})
+
+test('a damaged snapshot is named once, however often it is looked at', async () => {
+  const { box } = await five()
+  const damaged = join(box.repository, box.repositoryFiles('snapshots')[0] ?? '')
+  chmodSync(damaged, 0o600)
+  appendFileSync(damaged, 'x')
+  const { stderr } = await box.succeed(['forget', '--keep-last', '2'])
+  expect(stderr.match(/is damaged and left out/g)).toHaveLength(1)
 })
