@@ -20,6 +20,7 @@ import type { BlobLookup, IndexShare } from './index/blob-index.ts'
 import { openLookup } from './index/open-lookup.ts'
 import { BlobIdentifier, type WriteKeys } from './keys.ts'
 import { PackWriter, type PackWriterOptions, type SealedPack } from './pack-writer.ts'
+import { ReadAhead } from './read-ahead.ts'
 import type { BodyHost, WorkBody } from './work-pool.ts'
 
 export interface BackupInit {
@@ -114,6 +115,7 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
   readonly #writer: PackWriter
   readonly #control: Int32Array
   readonly #progress: BigInt64Array
+  readonly #readAhead: ReadAhead
   readonly #buffers: ArrayBuffer[] = []
   readonly #id = Buffer.allocUnsafeSlow(32)
   #out = new ResultBuilder()
@@ -137,6 +139,7 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
     this.#claims = new Claims(init.claims)
     this.#control = new Int32Array(init.control)
     this.#progress = new BigInt64Array(init.progress)
+    this.#readAhead = new ReadAhead(host.environment.source, host.environment.clock)
     this.#writer = new PackWriter(
       {
         ...init.writer,
@@ -185,8 +188,10 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
   }
 
   #files(job: FileJob): void {
+    this.#readAhead.begin(job.paths)
     for (const [i, path] of job.paths.entries()) {
       this.#throwIfCancelled()
+      this.#readAhead.next(i)
       const size = job.sizes[i] ?? 0
       const expected = { device: job.devices[i] ?? 0n, inode: job.inodes[i] ?? 0n }
       this.#withFile(path, expected, (file) => {
@@ -271,8 +276,10 @@ class BackupBody implements WorkBody<BackupJob, BackupResult> {
           start = 0
         }
         const wanted = Math.min(this.#arena.length - end, READ_BYTES_MAX, run.end - position)
+        const isFirst = this.#reads++ === 0
+        if (isFirst) this.#readAhead.readBegins()
         const count = file.read(this.#arena, end, wanted, position)
-        this.#reads++
+        if (isFirst) this.#readAhead.readEnded(count)
         end += count
         position += count
         isLast = count === 0 || position === run.end

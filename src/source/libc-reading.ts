@@ -34,6 +34,8 @@ export interface ReadingCalls {
     to: 'data' | 'hole',
     path: ByteString,
   ): number | undefined
+  /** Has the kernel begin to read the first bytes of an open file; a failure is no matter. */
+  readAhead(descriptor: number, byteCount: number): void
   /** FS_IOC_GETFLAGS. */
   inodeFlags(descriptor: number, path: ByteString): number
 }
@@ -50,6 +52,7 @@ const SEEK_TO = { data: 3, hole: 4 } as const
 /** _IOR('f', 1, long), of which the kernel writes an int. */
 const FS_IOC_GETFLAGS = 0x8008_6601
 
+const FADV_WILLNEED = 3
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_NO_AUTOMOUNT = 0x800
@@ -114,11 +117,18 @@ function declareReading(library: Library) {
     request: number,
     into: Buffer,
   ) => number
-  return { flistxattr, llistxattr, fgetxattr, lgetxattr, lseek, ioctl }
+  const fadvise = library.func('int posix_fadvise(int, int64_t, int64_t, int)') as (
+    descriptor: number,
+    offset: number,
+    byteCount: number,
+    advice: number,
+  ) => number
+  return { flistxattr, llistxattr, fgetxattr, lgetxattr, lseek, ioctl, fadvise }
 }
 
 export function bindReading(koffi: Koffi, library: Library): ReadingCalls {
-  const { flistxattr, llistxattr, fgetxattr, lgetxattr, lseek, ioctl } = declareReading(library)
+  const { flistxattr, llistxattr, fgetxattr, lgetxattr, lseek, ioctl, fadvise } =
+    declareReading(library)
   const flags = Buffer.alloc(8)
 
   /** Must follow the call at once: anything in between may change errno. */
@@ -148,6 +158,9 @@ export function bindReading(koffi: Koffi, library: Library): ReadingCalls {
       const errno = koffi.errno()
       if (errno === constants.errno.ENXIO) return undefined
       throw errnoError(errno, 'lseek', path)
+    },
+    readAhead: (descriptor, byteCount) => {
+      fadvise(descriptor, 0, byteCount, FADV_WILLNEED)
     },
     inodeFlags(descriptor, path) {
       counted(ioctl(descriptor, FS_IOC_GETFLAGS, flags), 'ioctl', path)

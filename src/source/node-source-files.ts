@@ -46,6 +46,7 @@ export function nodeSourceFiles(): SourceFiles {
       if (path.length <= PATH_BYTES_MAX) return openRegularFile(nativePath(path), path)
       return withNativePath(path, (native) => openRegularFile(native, path))
     },
+    readAhead: readAheadNative,
     openDirectory: (path, follow) =>
       openSourceDirectory(path, { follow, extended: extendedReader }),
     get hasExtended() {
@@ -93,6 +94,24 @@ export function openRegularFile(native: NativePath, path: ByteString): OpenRegul
   } catch (error) {
     closeSync(descriptor)
     throw errorAbout(path, error)
+  }
+}
+
+/** More than this of a file the kernel reads ahead by itself, once somebody reads it. */
+const AHEAD_BYTES_MAX = 1 << 20
+
+function readAheadNative(path: ByteString): void {
+  const c = libc()
+  if (c === undefined || path.length > PATH_BYTES_MAX) return
+  try {
+    const descriptor = openQuietly(nativePath(path), path, OPEN_FLAGS)
+    try {
+      c.readAhead(descriptor, AHEAD_BYTES_MAX)
+    } finally {
+      closeSync(descriptor)
+    }
+  } catch {
+    // Whoever opens it finds out.
   }
 }
 

@@ -97,6 +97,8 @@ export interface SourceFiles {
    * a FIFO, leaves atime alone where the system allows that. Rejects what is not a regular file.
    */
   open(path: ByteString): OpenSourceFile
+  /** Has the system begin to read a file that will be read soon, if it can. Never throws. */
+  readAhead?(path: ByteString): void
   /** Throws ENOTDIR if it is none, or a link that is not to be followed. */
   openDirectory(path: ByteString, follow: boolean): SourceDirectory
   /** False where extended attributes and flags cannot be read at all: there are none then. */

@@ -238,6 +238,24 @@ describe('paths longer than the kernel takes (E13)', () => {
   })
 })
 
+test('readAhead() never throws, keeps nothing open and touches no access time', () => {
+  const directory = makeDirectory('ahead')
+  const path = (name: string) => join(directory, name)
+  fs.writeFileSync(path('file'), 'content')
+  fs.utimesSync(path('file'), 1_000_000_000, 1_000_000_000)
+  fs.symlinkSync('file', path('link'))
+  execFileSync('mkfifo', [path('fifo')])
+  const open = () => (fs.existsSync('/proc/self/fd') ? fs.readdirSync('/proc/self/fd').length : 0)
+  const before = open()
+  const deep = `${directory}/${'x/'.repeat(5000)}`
+  for (const at of ['file', 'link', 'fifo', 'absent', '.'].map(path).concat(deep)) {
+    expect(() => files.readAhead?.(at), at).not.toThrow()
+  }
+  expect(open()).toBe(before)
+  expect(readAll(path('file'))).toBe('content')
+  if (isRoot) expect(fs.statSync(path('file')).atimeMs).toBe(1_000_000_000_000)
+})
+
 test('accountNames() reads the first line of each id, and nothing else', () => {
   const passwd = join(root, 'passwd')
   fs.writeFileSync(

@@ -4,8 +4,10 @@ import { rmSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { byteStringOf } from '../../../src/base/bytes.ts'
 import { CairnError } from '../../../src/base/errors.ts'
 import { idBytes } from '../../../src/base/ids.ts'
+import type { BackupOptions } from '../../../src/engine/backup/backup-options.ts'
 import { CHECKPOINT_PERIOD_MS } from '../../../src/engine/backup/checkpoints.ts'
 import { executeForget } from '../../../src/engine/forget/forget.ts'
 import { readHead } from '../../../src/engine/head.ts'
@@ -48,10 +50,12 @@ function always(verb: Fault['verb'], kind: FileKind, nth = 0): Fault {
   return { verb, kind, nth, times: Number.POSITIVE_INFINITY, error }
 }
 
+type RunOptions = Partial<BackupOptions> & { readonly isSlow?: boolean; readonly path?: string }
+
 async function run(
   backend: Backend,
   faults: readonly Fault[],
-  { isSlow = false, path = source } = {},
+  { isSlow = false, path = source, ...overrides }: RunOptions = {},
 ) {
   const { pid, ...environment } = newProcess(alive)
   const slow = isSlow
@@ -59,15 +63,15 @@ async function run(
     : environment
   const faulty = new FaultyBackend(backend, faults)
   const opening = openAgain(faulty, slow)
-  const report = await backUp(faulty, path, { environment: slow, opening })
+  const report = await backUp(faulty, path, { ...overrides, environment: slow, opening })
   if (report.snapshotId === undefined) throw new Error('no snapshot')
   return { pid, id: report.snapshotId }
 }
 
 /** A run that has stored its snapshot and not yet said that it is complete. */
-async function unsettledRun(backend: Backend, path = source) {
+async function unsettledRun(backend: Backend, path = source, overrides: RunOptions = {}) {
   const faults = [always('remove', 'sessions'), always('remove', 'snapshots')]
-  return await run(backend, faults, { path })
+  return await run(backend, faults, { ...overrides, path })
 }
 
 /** Does something once, when a file of this kind is there and durable. */
@@ -164,11 +168,13 @@ test('what it replaces is kept until it is settled', async () => {
 test('skip-if-unchanged does not rely on a snapshot that may be taken back', async () => {
   const disk = new MemoryBackend()
   await create(disk)
-  const { id } = await unsettledRun(disk)
+  // Without the directories above the source, which others change meanwhile.
+  const input = { kind: 'paths', paths: [byteStringOf('.')], workingDirectory: source } as const
+  const { id } = await unsettledRun(disk, source, { input })
   const again = async () => {
     const environment = newProcess(alive)
     const opening = openAgain(disk, environment)
-    return await backUp(disk, source, { environment, opening, skipIfUnchanged: true })
+    return await backUp(disk, source, { environment, opening, input, skipIfUnchanged: true })
   }
   const report = await again()
   expect(report.parentId).toBe(id)
