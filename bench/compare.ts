@@ -33,7 +33,7 @@ const CHANGED_SHARE = 0.01
 /** Repositories and copies of all tools together, in times the data. */
 const WORK_SPACE_FACTOR = 4.5
 const RESTORE_SPACE_FACTOR = 1.3
-/** Memory used before each measurement, in times the data: what goes back to the host meanwhile is replaced by the rest. */
+/** Memory used before each measurement, in times the data (memory.ts). */
 const TOUCHED_FACTOR = 3
 
 class Interrupted extends Error {}
@@ -118,9 +118,7 @@ class Comparison {
   async #round(round: number, copy: string): Promise<void> {
     const contestants = await this.#prepare(round)
     const withHistory = contestants.filter(({ tool }) => tool.keepsHistory)
-    for (const one of contestants) {
-      await this.#backup('first', one, this.#sources, round)
-    }
+    for (const one of contestants) await this.#backup('first', one, this.#sources, round)
     for (const one of withHistory) await this.#backup('unchanged', one, this.#sources, round)
     for (const one of withHistory) {
       const { list } = one.tool

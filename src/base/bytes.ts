@@ -1,5 +1,11 @@
 /** Small operations on byte arrays that Node lacks or spells less clearly. */
 
+/**
+ * A multiple of what any disk asks for of a write past the page cache: of the address in memory, of
+ * the place in the file and of the length.
+ */
+export const PAGE_BYTES = 4096
+
 export function toHex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }

@@ -1,12 +1,10 @@
 /** Memory that a disk can take bytes from by itself, without a copy in between. */
 
+import { PAGE_BYTES } from '../base/bytes.ts'
 import { addressOf } from '../base/c-library.ts'
 
-/** A multiple of what any disk asks for. */
-const PAGE_BYTES = 4096
-
 /**
- * At least `byteCount` bytes, from an address that is a multiple of 4096 on where addresses are known,
+ * At least `byteCount` bytes, from an address that is a multiple of a page on where addresses are known,
  * of a buffer that `allocate` gives.
  */
 export function pageAligned(

@@ -16,6 +16,13 @@ const RESERVE_BYTES = 1024 * 1024
 /** What `Randomness` hands out at once; it divides the reserve. */
 const RANDOM_BYTES_MAX = 65_536
 
+/**
+ * From here on what is saved goes past the page cache, where it would push out what others use, for
+ * bytes that are synced at once and seldom read soon. Measured with 30 packs on ext4: 20 ms of CPU
+ * where it was 120, and 960 in a virtual machine whose free memory belongs to the host.
+ */
+const DIRECT_BYTES_MIN = 2 * 1024 * 1024
+
 const README = `This folder is a repository of cairn, a backup program.
 
 Its files are encrypted and belong together: do not rename, edit or delete any of them by hand.
@@ -33,7 +40,8 @@ export class LocalWriter {
   readonly #random: Randomness
   /** The temporary files of saves under way, which no sweep of this process may take. */
   readonly inUse = new Set<string>()
-  #mayBeDirect: boolean | undefined
+  /** Undefined until it matters. */
+  #isDirectDisk: boolean | undefined
 
   constructor(fs: LocalFileSystem, place: Place, sync: DirectorySync, random: Randomness) {
     this.#fs = fs
@@ -119,11 +127,8 @@ export class LocalWriter {
   }
 
   async #writeTemporary(path: string, bytes: Uint8Array, signal: Signal): Promise<void> {
-    this.#mayBeDirect ??= takesDirectWrites(
-      this.#fs.fileSystemType(this.#place.root),
-      process.platform,
-    )
-    const how = { mayBeDirect: this.#mayBeDirect, signal }
+    const isDirect = bytes.byteLength >= DIRECT_BYTES_MIN && this.#takesDirectWrites()
+    const how = { isDirect, signal }
     try {
       await writeTemporary(this.#fs, path, bytes, how)
     } catch (error) {
@@ -131,6 +136,14 @@ export class LocalWriter {
       await this.#place.prepareTemporary()
       await writeTemporary(this.#fs, path, bytes, how)
     }
+  }
+
+  #takesDirectWrites(): boolean {
+    this.#isDirectDisk ??= takesDirectWrites(
+      this.#fs.fileSystemType(this.#place.root),
+      process.platform,
+    )
+    return this.#isDirectDisk
   }
 
   /** Not zeros: a file system that compresses would reserve nothing for them. */
