@@ -1,6 +1,6 @@
 /** Key slots and configs as somebody might write them who can write to the storage, or who has a key. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -180,6 +180,16 @@ describe('M11: figures of a config that nothing can be done with', () => {
     expect(isCairnError(failure, 'CAIRN_CORRUPT'), String(failure)).toBe(true)
     expect(filesOf(disk, 'snapshots')).toEqual([])
     expect(filesOf(disk, 'packs')).toEqual([])
+  })
+
+  test('a run that may not write leaves no directory of the source open', async () => {
+    const disk = await newDisk()
+    await revise(disk, { box: { padding: 77 } })
+    const descriptors = () => readdirSync('/proc/self/fd').length
+    const before = descriptors()
+    const opening = open(disk).then(({ repository }) => repository)
+    await expect(backUp(disk, source, { opening })).rejects.toThrow('padding 77')
+    expect(descriptors()).toBe(before)
   })
 
   test('packs of one byte are only small', async () => {

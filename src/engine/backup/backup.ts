@@ -49,6 +49,8 @@ export async function backup(options: BackupOptions): Promise<BackupReport> {
 
 class BackupRun {
   #options: BackupOptions & { readonly signal: AbortSignal }
+  /** The present one. */
+  #pass: BackupPass
   /** Aborts a little after the caller's signal: between them is the last checkpoint. */
   readonly #end = new AbortController()
   /** Rejects as soon as the run has to end, whatever workers are at. */
@@ -64,6 +66,8 @@ class BackupRun {
   #isConfirmed = false
 
   constructor(options: BackupOptions) {
+    // A failure to open is thrown where the repository is first needed; the scan has begun by then.
+    options.opening.catch(() => {})
     this.#interruption = options.signal
     const input = readableOnce(options.input)
     this.#options = { ...options, input, signal: this.#end.signal }
@@ -77,65 +81,73 @@ class BackupRun {
       input.kind === 'paths'
         ? sourceRoots(input.paths, input.workingDirectory).paths
         : [streamPath(input.name)]
+    this.#pass = new BackupPass(this.#options, new Set(), this.#startNs)
   }
 
   async run(): Promise<BackupReport> {
-    const { signal, opening, dryRun, environment } = this.#options
-    // A failure to open is thrown where the repository is first needed; the scan has begun by then.
-    opening.catch(() => {})
-    let pass = new BackupPass(this.#options, new Set(), this.#startNs)
+    const { dryRun } = this.#options
     let repository: Repository
     try {
-      repository = await pass.scanUntilOpen()
+      repository = await this.#pass.scanUntilOpen()
+      if (!dryRun) repository.requireWritable()
+      this.#options.listener.onOpened?.(repository)
     } catch (error) {
-      await pass.close()
+      await this.#pass.close()
       throw error
     }
-    if (!dryRun) repository.requireWritable()
-    this.#options.listener.onOpened?.(repository)
+    return await this.#inSession(repository)
+  }
+
+  /** Lets others know of the run for as long as it lasts. */
+  async #inSession(repository: Repository): Promise<BackupReport> {
+    const { dryRun, environment } = this.#options
+    const { clock } = environment
     const session = new Session(repository, 'writer')
-    const stopBeats = environment.clock.every(BEAT_PERIOD_MS, () => this.#beat(session))
-    const stopCheckpoints = environment.clock.every(
-      CHECKPOINT_PERIOD_MS,
-      () => void this.#checkpoints?.run(),
-    )
+    const stopBeats = clock.every(BEAT_PERIOD_MS, () => this.#beat(session))
+    const stopCheckpoints = clock.every(CHECKPOINT_PERIOD_MS, () => void this.#checkpoints?.run())
     try {
-      if (!dryRun) await session.beat(signal)
-      const seen = await this.#look(repository)
-      if (!dryRun) this.#checkpoints = this.#newCheckpoints(repository, session, seen, () => pass)
-      let doomed = await this.#doomed(repository)
-      const bad = await this.#bad(repository, doomed, pass.cachedPacks)
-      if (!pass.avoid(bad)) pass = await this.#again(pass, bad)
-      for (let passes = 1; ; passes++) {
-        const result = await this.#complete(pass, repository, doomed, seen)
-        if (result === undefined) {
-          pass = await this.#again(pass, new Set())
-          continue
-        }
-        const lost = dryRun ? undefined : await this.#lost(repository, result)
-        if (lost === undefined) {
-          const report = await this.#publish(repository, session, result, seen, pass)
-          if (report !== undefined) return report
-        }
-        if (passes === PASSES_MAX) {
-          throw new CairnError(
-            'CAIRN_CONFLICT',
-            'cannot finish the backup: a prune keeps removing what it rests on; run it again later',
-          )
-        }
-        doomed = await this.#doomed(repository)
-        pass = await this.#again(pass, await this.#bad(repository, doomed, pass.cachedPacks))
-      }
+      return await this.#store(repository, session)
     } finally {
       stopBeats()
       stopCheckpoints()
       // Ends what a checkpoint may be waiting for.
-      await pass.close()
+      await this.#pass.close()
       await this.#checkpoints?.settle()
       // A snapshot that was not looked at again stays unconfirmed: its session is left as it is.
       const isOver = !this.#isUnconfirmed && this.#checkpoints?.isUnconfirmed !== true
       // Without its beats the session is dead; a failure to remove the last changes nothing.
       if (!dryRun && isOver) await session.end().catch(() => {})
+    }
+  }
+
+  /** One pass after another, until what one has stored is all there when its snapshot is. */
+  async #store(repository: Repository, session: Session): Promise<BackupReport> {
+    const { dryRun, signal } = this.#options
+    if (!dryRun) await session.beat(signal)
+    const seen = await this.#look(repository)
+    if (!dryRun) this.#checkpoints = this.#newCheckpoints(repository, session, seen)
+    let doomed = await this.#doomed(repository)
+    const bad = await this.#bad(repository, doomed)
+    if (!this.#pass.avoid(bad)) await this.#again(bad)
+    for (let passes = 1; ; passes++) {
+      const result = await this.#complete(repository, doomed, seen)
+      if (result === undefined) {
+        await this.#again(new Set())
+        continue
+      }
+      const lost = dryRun ? undefined : await this.#lost(repository, result)
+      if (lost === undefined) {
+        const report = await this.#publish(repository, session, result, seen)
+        if (report !== undefined) return report
+      }
+      if (passes === PASSES_MAX) {
+        throw new CairnError(
+          'CAIRN_CONFLICT',
+          'cannot finish the backup: a prune keeps removing what it rests on; run it again later',
+        )
+      }
+      doomed = await this.#doomed(repository)
+      await this.#again(await this.#bad(repository, doomed))
     }
   }
 
@@ -155,12 +167,7 @@ class BackupRun {
     }
   }
 
-  #newCheckpoints(
-    repository: Repository,
-    session: Session,
-    seen: Seen,
-    pass: () => BackupPass,
-  ): Checkpoints {
+  #newCheckpoints(repository: Repository, session: Session, seen: Seen): Checkpoints {
     const { environment, signal, listener } = this.#options
     return new Checkpoints({
       repository,
@@ -168,7 +175,7 @@ class BackupRun {
       time: timeOf(this.#options.timeNs ?? this.#startNs),
       signal,
       session,
-      take: (onStoring) => pass().checkpoint(onStoring),
+      take: (onStoring) => this.#pass.checkpoint(onStoring),
       contentOf: (result) => this.#contentOf(repository, result, seen, environment.clock.wallNs()),
       isLost: async (result) => (await this.#lost(repository, result)) !== undefined,
       onNotice: (message) => listener.onNotice?.(message),
@@ -198,13 +205,12 @@ class BackupRun {
 
   /** Undefined if the cached index turned out to be damaged: then the next pass does without it. */
   async #complete(
-    pass: BackupPass,
     repository: Repository,
     doomed: ReadonlySet<FileName>,
     seen: Seen,
   ): Promise<PassResult | undefined> {
     try {
-      return await Promise.race([pass.complete(repository, doomed, seen.parent), this.#ended])
+      return await Promise.race([this.#pass.complete(repository, doomed, seen.parent), this.#ended])
     } catch (error) {
       const { cacheDirectory } = this.#options
       if (!isIndexDamage(error) || cacheDirectory === undefined) throw error
@@ -214,20 +220,17 @@ class BackupRun {
     }
   }
 
-  async #again(pass: BackupPass, bad: ReadonlySet<FileName>): Promise<BackupPass> {
-    await pass.close()
+  /** Begins anew with another pass, which rests on none of these packs. */
+  async #again(bad: ReadonlySet<FileName>): Promise<void> {
+    await this.#pass.close()
     await this.#checkpoints?.settle()
-    const next = new BackupPass(this.#options, bad, this.#startNs)
-    await next.scanUntilOpen()
-    return next
+    this.#pass = new BackupPass(this.#options, bad, this.#startNs)
+    await this.#pass.scanUntilOpen()
   }
 
   /** Every pack of the scan cache that it must not rest on any more. */
-  async #bad(
-    repository: Repository,
-    doomed: ReadonlySet<FileName>,
-    cached: readonly FileName[],
-  ): Promise<Set<FileName>> {
+  async #bad(repository: Repository, doomed: ReadonlySet<FileName>): Promise<Set<FileName>> {
+    const cached = this.#pass.cachedPacks
     if (cached.length === 0) return new Set()
     const listed = await repository.listPacks(this.#options.signal)
     return new Set(cached.filter((name) => doomed.has(name) || !listed.has(name)))
@@ -251,7 +254,6 @@ class BackupRun {
     session: Session,
     result: PassResult,
     seen: Seen,
-    pass: BackupPass,
   ): Promise<BackupReport | undefined> {
     const { dryRun, skipIfUnchanged, signal, environment } = this.#options
     await this.#checkpoints?.settle()
@@ -281,7 +283,7 @@ class BackupRun {
     }
     this.#isUnconfirmed = false
     this.#isConfirmed = true
-    pass.commitCache()
+    this.#pass.commitCache()
     await this.#checkpoints?.removeReplaced(saved)
     await resolveDeadSessions(repository, environment, signal)
     if (this.#beatFailure !== undefined) {
