@@ -84,6 +84,31 @@ test('a writer key makes backups and reads none', async () => {
   expect(await box.list()).toContain('a.txt')
 })
 
+test('a reader key restores, checks and makes backups, and takes nothing away', async () => {
+  const box = await newRepository()
+  const reader = keyFile(box, '2')
+  await box.succeed(['backup', box.source])
+  await box.succeed(['key', 'add', '--role', 'reader', '--new-key-file', reader.path])
+  writeFileSync(join(box.source, 'of the reader.txt'), 'new')
+  await box.succeed(['backup', box.source], reader)
+  await box.succeed(['restore', 'latest', '-t', join(box.path, 'out')], reader)
+  await box.succeed(['check', '--read-data'], reader)
+  for (const command of [
+    ['forget', 'latest'],
+    ['tag', '--add', 'x', 'latest'],
+    ['prune'],
+    ['repair', 'index'],
+    ['key', 'add', '--new-insecure-no-password'],
+  ]) {
+    const { code, stderr } = await box.run(command, reader)
+    expect({ command, code }).toEqual({ command, code: 12 })
+    expect(stderr).toContain('use an admin key')
+  }
+  const { stdout } = await box.succeed(['snapshots', '--json'])
+  expect(JSON.parse(stdout)).toHaveLength(2)
+  expect(await box.list()).toContain('of the reader.txt')
+})
+
 test('passwords: from a file, from nowhere, and the empty one', async () => {
   const box = await newRepository({ withPassword: true })
   const file = join(box.path, 'new')

@@ -31,8 +31,9 @@ export const KEY_ADD = defineCommand({
   operandsMax: 0,
   description:
     'Makes another key for the repository: a password, or a key file for clients that run ' +
-    'unattended. A writer makes backups and can read none, its own included; a reader restores and ' +
-    'checks; an admin does everything. Adding, changing and removing keys takes an admin key.',
+    'unattended. A writer makes backups and can read none, its own included; a reader restores, ' +
+    'checks and makes backups, and takes nothing away; an admin does everything. Adding, changing ' +
+    'and removing keys takes an admin key.',
   examples: [
     { command: 'cairn key add', meaning: 'asks for the new password twice' },
     {
