@@ -14,17 +14,12 @@ import { printable } from '../render/printable.ts'
 import { startProgress } from '../render/progress.ts'
 
 export default async function copy(args: CopyArguments, context: CommandContext): Promise<number> {
-  const { json, quiet, stdout } = context
-  const say = (line: string) => {
-    if (json || quiet) return
-    context.status.clear()
-    stdout.write(`${line}\n`)
-  }
   const access = await openAccess(args, context, args.jobs)
   const from = await openFromAccess(args, context).catch(async (error: unknown) => {
     await access.close()
     throw error
   })
+  const report = new CopyReport(context)
   let state = 'copying'
   const progress = startProgress(context, { lines: () => [state] })
   let outcome: CopyOutcome
@@ -35,16 +30,8 @@ export default async function copy(args: CopyArguments, context: CommandContext)
       level: COMPRESSION_LEVELS[args.compression ?? 'auto'],
       verify: !args.noExtraVerify,
       packBytes: args.packSize === undefined ? undefined : args.packSize << 20,
-      onSkipped: (snapshot, copyId) => {
-        if (json) {
-          const fields = { source_snapshot_id: snapshot.id, snapshot_id: copyId }
-          writeJsonLine(stdout, { message_type: 'skipped', ...fields })
-        }
-        say(
-          `${titleOf(snapshot)}\n  skipping it: it was copied before, to snapshot ${shortId(copyId)}`,
-        )
-      },
-      onSnapshot: (snapshot) => say(`${titleOf(snapshot)}\n  copying it`),
+      onSkipped: (snapshot, copyId) => report.skipped(snapshot, copyId),
+      onSnapshot: (snapshot) => report.begins(snapshot),
       onProgress: (done, total) => {
         state = `copying: ${done} of ${total} packs`
       },
@@ -54,30 +41,56 @@ export default async function copy(args: CopyArguments, context: CommandContext)
     await from.close()
     await access.close()
   }
-  for (const { source, newId } of outcome.copied) {
-    if (json) {
-      const fields = { source_snapshot_id: source.id, snapshot_id: newId }
-      writeJsonLine(stdout, { message_type: 'copied', ...fields })
-    }
-    say(`snapshot ${shortId(newId)} saved, a copy of ${shortId(source.id)}`)
-  }
-  const { copied, skippedCount, bytesWritten, isIncomplete } = outcome
-  if (json) {
-    writeJsonLine(stdout, {
-      message_type: 'summary',
-      copied_snapshots: copied.length,
-      skipped_snapshots: skippedCount,
-      bytes_written: bytesWritten,
-    })
-  }
-  say(
-    `copied ${copied.length} snapshots, skipped ${skippedCount}, wrote ${formatBytes(bytesWritten)}`,
-  )
-  if (!isIncomplete) return 0
+  report.end(outcome)
+  if (!outcome.isIncomplete) return 0
   throw new CairnError(
     'CAIRN_CORRUPT',
     "not everything could be copied; run 'cairn check' on the other repository",
   )
+}
+
+/** Tells what becomes of each snapshot, as text or as lines of JSON. */
+class CopyReport {
+  readonly #context: CommandContext
+
+  constructor(context: CommandContext) {
+    this.#context = context
+  }
+
+  #say(line: string): void {
+    const { json, quiet, status, stdout } = this.#context
+    if (json || quiet) return
+    status.clear()
+    stdout.write(`${line}\n`)
+  }
+
+  #message(type: string, fields: object): void {
+    if (this.#context.json) writeJsonLine(this.#context.stdout, { message_type: type, ...fields })
+  }
+
+  skipped(snapshot: ShownSnapshot, copyId: string): void {
+    this.#message('skipped', { source_snapshot_id: snapshot.id, snapshot_id: copyId })
+    const to = shortId(copyId)
+    this.#say(`${titleOf(snapshot)}\n  skipping it: it was copied before, to snapshot ${to}`)
+  }
+
+  begins(snapshot: ShownSnapshot): void {
+    this.#say(`${titleOf(snapshot)}\n  copying it`)
+  }
+
+  end({ copied, skippedCount, bytesWritten }: CopyOutcome): void {
+    for (const { source, newId } of copied) {
+      this.#message('copied', { source_snapshot_id: source.id, snapshot_id: newId })
+      this.#say(`snapshot ${shortId(newId)} saved, a copy of ${shortId(source.id)}`)
+    }
+    this.#message('summary', {
+      copied_snapshots: copied.length,
+      skipped_snapshots: skippedCount,
+      bytes_written: bytesWritten,
+    })
+    const written = formatBytes(bytesWritten)
+    this.#say(`copied ${copied.length} snapshots, skipped ${skippedCount}, wrote ${written}`)
+  }
 }
 
 function titleOf({ id, paths, hostname, time }: ShownSnapshot): string {
