@@ -3,8 +3,8 @@
  * where everything is wanted at once. Either way an entry counts only with a listed pack.
  */
 
-import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
-import { type FileName, shortId } from '../base/ids.ts'
+import { CairnError, isCairnError } from '../base/errors.ts'
+import type { FileName } from '../base/ids.ts'
 import type { IndexedPack, IndexFile } from '../format/index-file.ts'
 import type { BlobIndex } from '../pipeline/index/blob-index.ts'
 import type { IndexMirror } from '../pipeline/index/index-mirror.ts'
@@ -71,7 +71,7 @@ export async function loadIndexFile(
     return await repository.loadIndexFile(name, signal)
   } catch (error) {
     if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-    repository.warn(`index ${shortId(name)} is damaged and left out: ${errorChain(error)}`)
+    repository.warnDamage({ kind: 'index', name, error })
     return undefined
   }
 }

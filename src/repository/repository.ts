@@ -148,6 +148,12 @@ export class Repository {
     this.#warn(`${kind}/${shortId(name)} is damaged and left out: ${errorChain(error)}`)
   }
 
+  /** What is said of one pack in an index file that is sound otherwise. */
+  warnDamagedEntry(index: FileName, pack: FileName, error: unknown): void {
+    const entry = `index/${shortId(index)}: the entry of pack ${shortId(pack)}`
+    this.#warn(`${entry} is damaged and left out: ${errorChain(error)}`)
+  }
+
   /**
    * Throws CAIRN_FORMAT_TOO_NEW if the config has features that this program must not write under,
    * CAIRN_CORRUPT if nothing can be written by its figures.
@@ -309,9 +315,7 @@ export class Repository {
 
   decodeIndex(object: LoadedObject): IndexFile {
     return decodeIndexFile(object.body, (pack, error) =>
-      this.#warn(
-        `index ${shortId(object.name)}: the entry of pack ${shortId(pack)} is damaged: ${errorChain(error)}`,
-      ),
+      this.warnDamagedEntry(object.name, pack, error),
     )
   }
 

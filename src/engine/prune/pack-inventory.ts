@@ -5,7 +5,7 @@
 
 import { CairnError, errorChain, isCairnError } from '../../base/errors.ts'
 import { equalBytes } from '../../base/bytes.ts'
-import { type FileName, shortId } from '../../base/ids.ts'
+import type { FileName } from '../../base/ids.ts'
 import { decodeIndexFile, type IndexedPack } from '../../format/index-file.ts'
 import type { BlobLookup } from '../../pipeline/index/blob-index.ts'
 import { MemoryIndex, memoryLookup } from '../../pipeline/index/memory-index.ts'
@@ -90,16 +90,13 @@ export class PackInventory {
   async #loadFile(name: FileName): Promise<IndexFileContents | undefined> {
     const repository = this.#repository
     let isWhole = true
-    const damaged = (what: string, error: unknown) => {
-      isWhole = false
-      repository.warn(`index ${shortId(name)}${what} is damaged and left out: ${errorChain(error)}`)
-    }
     try {
       const object = await repository.loadObject('index', name, this.#operation.signal)
       if (object === undefined) return undefined
-      const { packs } = decodeIndexFile(object.body, (pack, error) =>
-        damaged(`: the entry of pack ${shortId(pack)}`, error),
-      )
+      const { packs } = decodeIndexFile(object.body, (pack, error) => {
+        isWhole = false
+        repository.warnDamagedEntry(name, pack, error)
+      })
       // Only what an admin has signed says that a pack was verified (FORMAT.md 10).
       const isAdmin = object.author.role === 'admin'
       return {
@@ -108,7 +105,7 @@ export class PackInventory {
       }
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
-      damaged('', error)
+      repository.warnDamage({ kind: 'index', name, error })
       return { packs: [], isWhole: false }
     }
   }
