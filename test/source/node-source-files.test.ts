@@ -134,9 +134,8 @@ describe('lstat()', () => {
 describe('open()', () => {
   test('neither blocks on a FIFO nor opens it (E8)', () => {
     execFileSync('mkfifo', [join(root, 'fifo')])
-    const start = performance.now()
+    // To open it for reading would wait for somebody who writes, for ever.
     expect(() => files.open(join(root, 'fifo'))).toThrow('not a regular file')
-    expect(performance.now() - start).toBeLessThan(1_000)
   })
 
   test('rejects directories and devices, and leaks no descriptor', () => {

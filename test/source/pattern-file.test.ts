@@ -53,10 +53,9 @@ describe('parseExcludeFile()', () => {
   })
 
   test('trimSpace() takes time linear in the line', () => {
-    const start = performance.now()
-    expect(trimSpace(`${' '.repeat(100_000)}x${' '.repeat(100_000)}`)).toBe('x')
-    expect(trimSpace(' '.repeat(100_000))).toBe('')
-    expect(performance.now() - start).toBeLessThan(1_000)
+    // Ten million steps; or 10^14, which is a day.
+    expect(trimSpace(`${' '.repeat(10_000_000)}x${' '.repeat(10_000_000)}`)).toBe('x')
+    expect(trimSpace(' '.repeat(10_000_000))).toBe('')
   })
 })
 

