@@ -63,6 +63,8 @@ export interface CommandContext {
   readonly startedAtMs: number
   /** Calls `action` at every SIGUSR1 until the returned function is called. */
   onProgressSignal(action: () => void): () => void
+  /** Keeps live lines off the terminal until the function that is returned is called. */
+  takeTerminal(): () => void
   /** A line on stderr; as JSON `{"message_type":"error",…}` with --json. */
   warn(message: string): void
 }

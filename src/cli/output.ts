@@ -8,12 +8,15 @@ export interface StatusArea {
   clear(): void
   /** Erases it while `write` writes other lines above, then draws it again. */
   interrupt(write: () => void): void
+  /** Erases it until the function that is returned is called: somebody else has the terminal. */
+  suspend(): () => void
 }
 
 export const NO_STATUS_AREA: StatusArea = {
   set: () => {},
   clear: () => {},
   interrupt: (write) => write(),
+  suspend: () => () => {},
 }
 
 /** A stream of the process, or a test's. */

@@ -115,6 +115,7 @@ async function dispatch(
     environment: surroundings.environment,
     startedAtMs: surroundings.startedAtMs,
     onProgressSignal: surroundings.onProgressSignal,
+    takeTerminal: () => outputs.status.suspend(),
     warn: (message) => {
       const line = args.json ? encodeJson(errorJson(message, definition.name, '')) : message
       outputs.stderr.write(`${line}\n`)

@@ -33,6 +33,8 @@ export interface AccessContext {
   readonly json: boolean
   readonly signal: AbortSignal
   warn(message: string): void
+  /** To be called before the user is asked; what it returns, afterwards. */
+  takeTerminal?(): () => void
   /** False if nothing is remembered of what is seen. */
   readonly remembers?: boolean
   /** Instead of what options and the environment say, and of asking. */

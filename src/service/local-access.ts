@@ -76,6 +76,7 @@ export class LocalAccess implements RepositoryAccess {
       ...this.#spelling,
       prompt: json ? 'never' : prompt,
       warn: (message) => this.warn(message),
+      takeTerminal: () => this.#context.takeTerminal?.() ?? (() => {}),
       signal,
     })
     return this.#secret

@@ -46,6 +46,8 @@ export interface SecretSources {
   readonly promptMessage?: string
   /** Instead of the real terminal; undefined means that there is none. */
   readonly ask?: (message: string, signal?: AbortSignal) => Promise<string | undefined>
+  /** Is called before the user is asked; what it returns, afterwards. */
+  readonly takeTerminal?: () => () => void
   /** Is told what is dangerous but no error. */
   readonly warn: (message: string) => void
   readonly signal?: AbortSignal | undefined
@@ -137,6 +139,15 @@ export function encodePassphrase(text: string): Uint8Array {
 }
 
 async function promptForPassphrase(sources: SecretSources): Promise<Secret> {
+  const giveBack = sources.takeTerminal?.()
+  try {
+    return await askForPassphrase(sources)
+  } finally {
+    giveBack?.()
+  }
+}
+
+async function askForPassphrase(sources: SecretSources): Promise<Secret> {
   const { prompt, signal } = sources
   const ask = sources.ask ?? (await import('./ask-on-terminal.ts')).askOnTerminal
   const message = sources.promptMessage ?? 'enter password for repository:'

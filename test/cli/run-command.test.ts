@@ -240,6 +240,19 @@ describe('runCommandLine()', () => {
     expect(shown).toBe('w<one\nw<two\nw<three\nw<four\nw<')
     expect((await act(action)).all).toBe('one\ntwo\nthree\nfour\n')
   })
+
+  test('draws no live lines while somebody is asked something', async () => {
+    const action: Action = async (_args, { stderr, status, takeTerminal }) => {
+      status.set(['one'])
+      const giveBack = takeTerminal()
+      stderr.write('password: ')
+      status.set(['two'])
+      giveBack()
+      return 0
+    }
+    const { all } = await act(action, [], { isTerminal: true, environment: { TERM: 'xterm' } })
+    expect(all).toBe('one\r\x1b[Jpassword: two')
+  })
 })
 
 test('version prints itself and the version of Node', async () => {

@@ -37,12 +37,19 @@ export class TerminalStatus implements StatusArea {
   }
 
   interrupt(write: () => void): void {
-    this.#interruptDepth++
-    const erase = this.#erase()
-    if (erase !== '') this.#sink.write(erase)
+    const resume = this.suspend()
     try {
       write()
     } finally {
+      resume()
+    }
+  }
+
+  suspend(): () => void {
+    this.#interruptDepth++
+    const erase = this.#erase()
+    if (erase !== '') this.#sink.write(erase)
+    return () => {
       this.#interruptDepth--
       if (this.#interruptDepth === 0 && this.#lines.length > 0) this.#sink.write(this.#draw())
     }

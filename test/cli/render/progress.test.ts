@@ -32,6 +32,7 @@ function harness({ json = false, quiet = false, isTerminal = false, fps }: Setti
       set: (lines) => void events.push(`set ${lines.join('|')}`),
       clear: () => void events.push('clear'),
       interrupt: (write) => write(),
+      suspend: () => () => {},
     },
     json,
     quiet,
@@ -40,6 +41,7 @@ function harness({ json = false, quiet = false, isTerminal = false, fps }: Setti
     signal: new AbortController().signal,
     environment: fps === undefined ? {} : { CAIRN_PROGRESS_FPS: fps },
     startedAtMs: 0,
+    takeTerminal: () => () => {},
     onProgressSignal: (action) => {
       signalled = action
       return () => {

@@ -1,0 +1,24 @@
+/** What somebody sees who runs the program on a terminal, and what becomes of the terminal. */
+
+import { describe, expect, test } from 'vitest'
+import { newRepository } from '../support/run-cairn.ts'
+import { hasTerminals, startOnTerminal } from '../support/terminal.ts'
+
+describe.skipIf(!hasTerminals)('on a terminal', () => {
+  test('the prompt for the password stays while the command has begun its work', async () => {
+    const box = await newRepository({ withPassword: true })
+    const environment = { CAIRN_PASSWORD: undefined, CAIRN_PROGRESS_FPS: '60' }
+    for (const command of [
+      ['backup', 'source'],
+      ['restore', 'latest', '--target', 'out'],
+    ]) {
+      const running = startOnTerminal(box, command, { environment })
+      await running.until((shown) => shown.includes('enter password'))
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      expect(running.shown()).not.toContain('0 B')
+      running.type('correct horse\r')
+      expect(await running.exitCode).toBe(0)
+      expect(running.shown()).not.toContain('correct horse')
+    }
+  })
+})
