@@ -2,17 +2,21 @@
 
 import { COMMANDS } from './registry.ts'
 import { ImmediateWriter } from './output.ts'
-import { sinkOf } from './process-sink.ts'
+import { leaveClosedTerminals, openTerminals, sinkOf } from './process-sink.ts'
 import { reportError, runCommandLine, type Surroundings } from './run-command.ts'
 
 const EXIT_ABORTED = 130
 const COLUMNS_WITHOUT_TERMINAL = 100
 const ROWS_WITHOUT_TERMINAL = 24
 
-/** The first signal asks the command to stop cleanly, the second ends the process at once. */
-function abortOnSignals(): AbortSignal {
+/**
+ * The first signal asks the command to stop cleanly, the second ends the process at once. SIGHUP, which
+ * tells of the end of the terminal, counts for those who use it: Node has it arrive under nohup as well.
+ */
+function abortOnSignals(hasTerminal: boolean): AbortSignal {
   const controller = new AbortController()
   const stop = (name: NodeJS.Signals) => {
+    if (name === 'SIGHUP' && !hasTerminal) return
     if (controller.signal.aborted) process.exit(EXIT_ABORTED)
     controller.abort(new Error(`signal ${name}`))
   }
@@ -28,6 +32,8 @@ function onProgressSignal(action: () => void): () => void {
 
 /** Runs the command line of this process and sets its exit code. */
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+  const terminals = openTerminals()
+  process.on('exit', () => leaveClosedTerminals(terminals))
   const closed = new AbortController()
   const stdout = sinkOf(process.stdout, (reason) => closed.abort(reason))
   const stderr = sinkOf(process.stderr, () => {})
@@ -37,7 +43,7 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
     stderr,
     columns: () => process.stderr.columns || process.stdout.columns || COLUMNS_WITHOUT_TERMINAL,
     rows: () => process.stderr.rows || ROWS_WITHOUT_TERMINAL,
-    signal: abortOnSignals(),
+    signal: abortOnSignals(terminals.length > 0),
     outputClosed: closed.signal,
     startedAtMs: performance.timeOrigin,
     onProgressSignal,

@@ -1,7 +1,8 @@
 /** The streams of the process, as sinks that tell when what is written gets nowhere. */
 
-import { writeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { isatty } from 'node:tty'
 import { CairnError } from '../base/errors.ts'
 import type { OutputSink } from './output.ts'
 
@@ -53,4 +54,19 @@ function fileWriter({ fd }: { readonly fd: number }, breakOff: (reason: Error) =
 
 function writeWhole(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+}
+
+const STANDARD_STREAMS = [0, 1, 2]
+
+/** Those of stdin, stdout and stderr that are terminals. */
+export function openTerminals(): number[] {
+  return STANDARD_STREAMS.filter((stream) => isatty(stream))
+}
+
+/**
+ * To be called when the process ends: Node wants to leave its terminals as they were, and dumps core,
+ * with all keys, if one of them has gone away.
+ */
+export function leaveClosedTerminals(terminals: readonly number[]): void {
+  for (const stream of terminals) if (!isatty(stream)) closeSync(stream)
 }

@@ -106,6 +106,17 @@ test('a second SIGINT ends it at once', async () => {
   await expectWorking(box)
 })
 
+test('SIGHUP without a terminal, as under nohup, ends nothing', async () => {
+  const box = await newRepository()
+  const { child, finished } = box.start(['backup', '--stdin'], { holdsInput: true })
+  const before = filesOf(box, 'sessions').length
+  while (filesOf(box, 'sessions').length === before) await sleep(20)
+  child.kill('SIGHUP')
+  await sleep(200)
+  child.stdin?.end('all of it')
+  expect(await finished).toMatchObject({ code: 0, stderr: '' })
+})
+
 test('SIGKILL: the next backup goes on where it was', async () => {
   const { box, running } = await startedBackup()
   running.child.kill('SIGKILL')

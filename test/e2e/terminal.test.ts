@@ -21,4 +21,13 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
       expect(running.shown()).not.toContain('correct horse')
     }
   })
+
+  test('when it is closed, the backup ends with 130 and no core dump', async () => {
+    const box = await newRepository()
+    const running = startOnTerminal(box, ['backup', '--stdin-from-command', '--', 'sleep', '20'])
+    await running.until((shown) => shown.includes('0 files'))
+    running.close()
+    expect(await running.exitCode).toBe(130)
+    expect(box.repositoryFiles('sessions')).toEqual([])
+  })
 })
