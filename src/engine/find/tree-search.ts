@@ -122,6 +122,8 @@ export class TreeSearch<Hit> {
 
   async #replay({ own, found }: Record<Hit>, { path, depth }: Place): Promise<void> {
     const { onHit, drain } = this.#options
+    // Before what is below, for the sake of the stack: what is known may be read nowhere on the way.
+    await drain()
     for (const hit of own) onHit(hit, path)
     for (const { name, hits, below, isCovered } of found) {
       const child = `${path}/${name}`
@@ -129,7 +131,6 @@ export class TreeSearch<Hit> {
       if (below !== undefined)
         await this.#search(below, { path: child, isCovered, depth: depth + 1 })
     }
-    await drain()
   }
 
   async #read(root: NodeRoot, place: Place): Promise<Record<Hit>> {

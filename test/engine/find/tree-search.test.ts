@@ -6,6 +6,7 @@ import { nameGoal, type NameQuery } from '../../../src/engine/find/find-names.ts
 import { objectGoal, WantedIds } from '../../../src/engine/find/find-objects.ts'
 import { type SearchGoal, TreeSearch } from '../../../src/engine/find/tree-search.ts'
 import { CborWriter } from '../../../src/format/cbor.ts'
+import { LIMIT } from '../../../src/format/constants.ts'
 import type { NodeRoot } from '../../../src/format/tree.ts'
 import { countReads } from '../../support/counting-blobs.ts'
 import { openBlobs } from '../../support/open-blobs.ts'
@@ -126,6 +127,22 @@ describe('names', () => {
     expect(byName.found).toEqual([['/one/x/notes.txt', '/two/x/notes.txt']])
     expect(Math.max(...byName.reads.values())).toBe(1)
     expect(byName.hits[0]).toMatchObject({ name: 'notes.txt', size: 1, mtime: TEST_TIME })
+  })
+
+  test('what is known is found again as deep as directories may be', async () => {
+    const builder = await RepositoryBuilder.create({})
+    let root = builder.tree({ 'notes.txt': Buffer.from('1') })
+    for (let depth = 0; depth < LIMIT.depthMax; depth++) {
+      root = builder.directory([builder.entry('d', { type: 'directory', subtree: root })])
+    }
+    const { found, damaged } = await search(builder, [root, root], () =>
+      nameGoal(names('notes.txt')),
+    )
+    const path = `${'/d'.repeat(LIMIT.depthMax)}/notes.txt`
+    expect({ isFound: found.map(([one]) => one === path), damaged }).toEqual({
+      isFound: [true, true],
+      damaged: [],
+    })
   })
 
   test('names what cannot be read, in each snapshot, and finds the rest', async () => {
