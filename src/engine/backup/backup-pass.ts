@@ -262,7 +262,9 @@ export class BackupPass {
       // Keep the queue filled while the workers are busy.
       if (this.#waiting.length < WAITING_FILES_MAX / 4 && !scan.isWalked) break
     }
-    if (scan.isWalked && this.#waiting.length === 0) await reader.drain()
+    // Nothing more comes before what is out has come back: not even company for a last batch.
+    const isAtEnd = scan.isWalked || this.#isAheadEnough
+    if (isAtEnd && this.#waiting.length === 0) await reader.drain()
   }
 
   async #open(repository: Repository, doomed: ReadonlySet<FileName>): Promise<BackupWriter> {
