@@ -1,6 +1,7 @@
 /** A directory while it is being scanned, and its entries until they are in its tree. */
 
 import type { ByteString } from '../../base/bytes.ts'
+import { LIMIT } from '../../format/constants.ts'
 import type { TreeWriter } from '../../repository/tree-writer.ts'
 import type { SourceStat } from '../../source/source-files.ts'
 import type { DirectoryPlace } from './open-directories.ts'
@@ -30,9 +31,29 @@ export interface Slot {
 
 export type ChildBlock = { readonly where: 'old' | 'new'; readonly offset: number }
 
+export interface FrameInit {
+  readonly parent: Frame | undefined
+  readonly slot: Slot | undefined
+  readonly names: readonly ByteString[]
+  readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
+  readonly cached: CachedDirectory | undefined
+  readonly cachedOffset: number
+  readonly device: bigint | undefined
+  readonly place: DirectoryPlace
+}
+
+/** FORMAT.md 20. Throws ENAMETOOLONG if what is in `parent` can have no directory of its own. */
+export function requireDepth(parent: Frame | undefined): void {
+  if (parent === undefined || parent.depth < LIMIT.depthMax) return
+  const error = new Error(`it is more than ${LIMIT.depthMax} directories deep`)
+  throw Object.assign(error, { code: 'ENAMETOOLONG' })
+}
+
 export class Frame implements DirectoryPlace {
   readonly path: ByteString
   readonly parent: Frame | undefined
+  /** How many directories are above it in the snapshot. */
+  readonly depth: number
   /** Its own slot in the parent. */
   readonly slot: Slot | undefined
   readonly names: readonly ByteString[]
@@ -56,20 +77,12 @@ export class Frame implements DirectoryPlace {
   tree: TreeWriter | undefined
   block: BlockBuilder | undefined
 
-  constructor(init: {
-    readonly parent: Frame | undefined
-    readonly slot: Slot | undefined
-    readonly names: readonly ByteString[]
-    readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
-    readonly cached: CachedDirectory | undefined
-    readonly cachedOffset: number
-    readonly device: bigint | undefined
-    readonly place: DirectoryPlace
-  }) {
+  constructor(init: FrameInit) {
     this.path = init.place.path
     this.follow = init.place.follow
     this.identity = init.place.identity
     this.parent = init.parent
+    this.depth = init.parent === undefined ? 0 : init.parent.depth + 1
     this.slot = init.slot
     this.names = init.names
     this.children = init.children

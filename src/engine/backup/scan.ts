@@ -11,10 +11,9 @@ import { type ByteString, equalBytes } from '../../base/bytes.ts'
 import type { NodeRoot } from '../../format/tree.ts'
 import { EntryEncoder } from './entry-encoder.ts'
 import { EntrySource } from './entry-source.ts'
-import type { DirectoryPlace } from './open-directories.ts'
 import { type PartialTree, writePartialTree } from './partial-tree.ts'
 import { BlockBuilder } from './scan-cache-writer.ts'
-import { type ChildBlock, Frame, type Slot } from './scan-frame.ts'
+import { type ChildBlock, Frame, type FrameInit, requireDepth, type Slot } from './scan-frame.ts'
 import type { ItemAction, ScanOptions, TreeServices } from './scan-options.ts'
 import type { SourceNode } from './source-roots.ts'
 
@@ -112,11 +111,10 @@ export class Scan {
 
   /** Throws what the system says if the directory cannot be listed. */
   #enter(
-    init: Pick<Frame, 'parent' | 'slot' | 'children' | 'device'> & {
-      readonly place: DirectoryPlace
-    },
+    init: Pick<FrameInit, 'parent' | 'slot' | 'children' | 'device' | 'place'>,
     cachedOffset: number,
   ): Frame {
+    requireDepth(init.parent)
     const { source, exclusions, cache, badHandles } = this.#options
     const { place, children } = init
     const names =
