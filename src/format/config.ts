@@ -40,11 +40,14 @@ export interface ConfigSignature {
   readonly signature: Uint8Array
 }
 
-export interface DecodedConfig extends ConfigHead {
-  readonly removed: readonly FileName[]
+export interface SignedLine {
   /** What the signatures cover, after the prefix "cairn config". */
   readonly line: Uint8Array
   readonly signatures: readonly ConfigSignature[]
+}
+
+export interface DecodedConfig extends ConfigHead, SignedLine {
+  readonly removed: readonly FileName[]
 }
 
 export function encodeConfigLine(head: ConfigHead): Uint8Array {
@@ -102,7 +105,8 @@ function decodeFeatures(value: unknown): Features | undefined {
   return read && write && prune ? { read, write, prune } : undefined
 }
 
-function decodeSignatures(lines: readonly string[]): ConfigSignature[] | undefined {
+/** Undefined if a line has another form. */
+export function decodeSignatures(lines: readonly string[]): ConfigSignature[] | undefined {
   const signatures: ConfigSignature[] = []
   for (const line of lines) {
     const match = /^sig ([1-9][0-9]{0,8}) ([0-9a-f]{128})$/.exec(line)

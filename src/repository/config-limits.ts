@@ -6,6 +6,7 @@ import type { ConfigBox } from '../format/config.ts'
 import { LIMIT, PADDING } from '../format/constants.ts'
 
 const KNOWN_CHUNKER = 1
+const TRUST_ALL = 0
 
 /** Throws CAIRN_FORMAT_TOO_NEW if there are features, none of which this program knows. */
 export function requireKnown(features: readonly string[], what: string): void {
@@ -22,7 +23,7 @@ export function requireKnown(features: readonly string[], what: string): void {
  * are the chunker's to refuse.
  */
 export function requireWritableBox(box: ConfigBox): void {
-  const { chunker, dataPackBytes, metadataPackBytes, padding, aead } = box
+  const { chunker, dataPackBytes, metadataPackBytes, padding, dedupTrust, aead } = box
   const refuse = (what: string): never => {
     throw new CairnError(
       'CAIRN_CORRUPT',
@@ -34,5 +35,7 @@ export function requireWritableBox(box: ConfigBox): void {
     if (byteCount > LIMIT.packTargetBytesMax) refuse(`packs of ${byteCount} bytes`)
   }
   if (!Object.values<number>(PADDING).includes(padding)) refuse(`padding ${padding}`)
+  // To rely on every indexed blob where the config says not to would undo what it is for.
+  if (dedupTrust !== TRUST_ALL) refuse(`dedup trust ${dedupTrust}`)
   if (!Object.values<number>(AEAD).includes(aead)) refuse(`cipher ${aead}`)
 }

@@ -16,6 +16,8 @@ import {
   type DecodedConfigBox,
   decodeConfig,
   decodeConfigBox,
+  decodeSignatures,
+  type SignedLine,
   type SlotOwner,
 } from '../format/config.ts'
 import type { SlotPayload } from '../format/slot.ts'
@@ -51,6 +53,17 @@ export interface KeyState {
   readonly owners: readonly SlotOwner[]
 }
 
+/** A config file of a later format: only its signature tells it from junk. */
+export interface NewerConfig {
+  readonly signed: SignedLine
+  readonly error: CairnError
+}
+
+export interface StoredConfigs {
+  readonly configs: readonly Named<DecodedConfig>[]
+  readonly newer: readonly NewerConfig[]
+}
+
 /** Loads and decodes every file of a kind; what cannot be used is told and left out. */
 export async function loadAll<T>(
   backend: Backend,
@@ -80,6 +93,41 @@ export async function loadAll<T>(
   }
   if (loaded.length === 0 && failure !== undefined) throw failure
   return loaded.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/**
+ * What is signed of a config of any format, and the signatures; undefined if it has another form
+ * (FORMAT.md 21).
+ */
+function signedPartOf(bytes: Uint8Array): SignedLine | undefined {
+  const [line = '', ...rest] = Buffer.from(bytes).toString('utf8').split('\n')
+  const signatures = rest.pop() === '' ? decodeSignatures(rest) : undefined
+  return signatures && { line: Buffer.from(line, 'utf8'), signatures }
+}
+
+/** Every config file that is there, as `loadAll` has it. */
+export async function loadConfigs(backend: Backend, options: ReadOptions): Promise<StoredConfigs> {
+  const newer: NewerConfig[] = []
+  const decode = (bytes: Uint8Array): DecodedConfig => {
+    try {
+      return decodeConfig(bytes)
+    } catch (error) {
+      const signed = signedPartOf(bytes)
+      if (signed !== undefined && isCairnError(error, 'CAIRN_FORMAT_TOO_NEW')) {
+        newer.push({ signed, error })
+      }
+      throw error
+    }
+  }
+  return { configs: await loadAll(backend, 'config', decode, options), newer }
+}
+
+/**
+ * Throws CAIRN_FORMAT_TOO_NEW if an admin has given the repository a later format: revisions of this
+ * one, which may still be there, count no more (FORMAT.md 21).
+ */
+export function refuseNewer(newer: readonly NewerConfig[], keyring: Keyring): void {
+  for (const { signed, error } of newer) if (isConfigSigned(signed, keyring)) throw error
 }
 
 function openBox(config: DecodedConfig, keyring: Keyring): DecodedConfigBox {
@@ -126,15 +174,17 @@ export function validRevisions(
   return valid
 }
 
-/** The revisions that are there now. */
+/** The revisions that are there now. Throws CAIRN_FORMAT_TOO_NEW as `refuseNewer` does. */
 export async function readRevisions(
   backend: Backend,
   payload: SlotPayload,
   repositoryId: Uint8Array,
   options: ReadOptions,
 ): Promise<Revision[]> {
-  const configs = await loadAll(backend, 'config', decodeConfig, options)
-  return validRevisions(configs, payload, repositoryId, () => {})
+  const { configs, newer } = await loadConfigs(backend, options)
+  const revisions = validRevisions(configs, payload, repositoryId, () => {})
+  if (revisions[0] !== undefined) refuseNewer(newer, revisions[0].keyring)
+  return revisions
 }
 
 /** `revisions` begin with the one in force, whose word on an author's label counts. */

@@ -13,7 +13,7 @@ import {
   writerSecretOf,
 } from '../crypto/key-hierarchy.ts'
 import { type Signer, signer, verifier } from '../crypto/sign.ts'
-import type { DecodedConfig } from '../format/config.ts'
+import type { DecodedConfig, SignedLine } from '../format/config.ts'
 import type { Role } from '../format/constants.ts'
 import type { SlotPayload } from '../format/slot.ts'
 
@@ -129,7 +129,7 @@ export function configMessage(line: Uint8Array): Uint8Array {
 }
 
 /** Whether an admin key that the slot vouches for has signed the config. */
-export function isConfigSigned(config: DecodedConfig, keyring: Keyring): boolean {
+export function isConfigSigned(config: SignedLine, keyring: Keyring): boolean {
   const message = configMessage(config.line)
   return config.signatures.some(({ epoch, signature }) => {
     const publicKey = keyring.adminPublics.get(epoch)

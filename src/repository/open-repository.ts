@@ -11,8 +11,11 @@ import {
   type KeyState,
   keyStateOf,
   loadAll,
+  loadConfigs,
   type Named,
+  refuseNewer,
   type Revision,
+  type StoredConfigs,
   validRevisions,
 } from './config-revisions.ts'
 import type { Keyring } from './keyring.ts'
@@ -43,12 +46,9 @@ export interface Unlocked {
   readonly keys: KeyState
 }
 
-async function requireConfigs(
-  backend: Backend,
-  options: OpenOptions,
-): Promise<Named<DecodedConfig>[]> {
-  const configs = await loadAll(backend, 'config', decodeConfig, options)
-  if (configs.length > 0) return configs
+async function requireConfigs(backend: Backend, options: OpenOptions): Promise<StoredConfigs> {
+  const stored = await loadConfigs(backend, options)
+  if (stored.configs.length > 0) return stored
   const keys = await backend.list('keys')
   const packs = await backend.list('packs')
   if (packs.length > 0) {
@@ -148,17 +148,17 @@ function warnOfSlots(
  */
 export async function unlockRepository(backend: Backend, options: OpenOptions): Promise<Unlocked> {
   const warn = options.onWarning ?? (() => {})
-  let configs = await requireConfigs(backend, options)
+  let stored = await requireConfigs(backend, options)
   const slots = await loadAll(backend, 'keys', decodeSlot, options)
   const present = new Set(slots.map(({ name }) => name))
   // Nothing vouches for these lists yet: they only save trying slots that cannot count.
-  let listed = new Set(configs.flatMap(({ value }) => value.slots))
+  let listed = new Set(stored.configs.flatMap(({ value }) => value.slots))
   if (slots.some(({ name }) => !listed.has(name))) {
     // Keys may have been changed between the two listings: the revision is newer than the first.
-    configs = await requireConfigs(backend, { ...options, onWarning: () => {} })
-    listed = new Set(configs.flatMap(({ value }) => value.slots))
+    stored = await requireConfigs(backend, { ...options, onWarning: () => {} })
+    listed = new Set(stored.configs.flatMap(({ value }) => value.slots))
   }
-  const [newest] = configs.map(({ value }) => value).sort(newestFirst)
+  const [newest] = stored.configs.map(({ value }) => value).sort(newestFirst)
   const usable = slots
     .filter(({ name }) => listed.has(name))
     .sort(byHint(newest?.slots ?? [], options.keyHint))
@@ -169,7 +169,7 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
       `cannot open repository at '${backend.location}': none of its keys is left; restore the folder 'keys' from a copy`,
     )
   }
-  const opened = await unlock(usable, configs, options)
+  const opened = await unlock(usable, stored.configs, options)
   if (opened === undefined) {
     warnOfSlots(present, { slots: newest?.slots ?? [] }, warn)
     throw new CairnError('CAIRN_WRONG_SECRET', 'wrong password or no key found')
@@ -181,6 +181,7 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
       `cannot open repository at '${backend.location}': no config in it is signed by its admin key; restore the folder 'config' from a copy`,
     )
   }
+  refuseNewer(stored.newer, best.keyring)
   warnOfSlots(present, opened.keys, warn)
   const unknown = best.config.features.read
   if (unknown.length > 0) {

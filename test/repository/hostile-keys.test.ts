@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isCairnError } from '../../src/base/errors.ts'
+import { signer } from '../../src/crypto/sign.ts'
 import { encodeConfig, encodeConfigLine, type ConfigBox } from '../../src/format/config.ts'
 import { addSlot, replaceSlot } from '../../src/repository/change-keys.ts'
 import { createRepository, sealConfig } from '../../src/repository/initialize.ts'
+import { configMessage } from '../../src/repository/keyring.ts'
 import { nameOf } from '../../src/repository/stored-files.ts'
 import { Repository } from '../../src/repository/repository.ts'
 import type { Secret } from '../../src/repository/slots.ts'
@@ -168,6 +170,7 @@ describe('M11: figures of a config that nothing can be done with', () => {
     ['metadata packs of 2^50 bytes', { metadataPackBytes: 2 ** 50 }],
     ['a cipher that is not known', { aead: 99 }],
     ['a padding that is not known', { padding: 77 }],
+    ['blobs of others not to be relied on', { dedupTrust: 1 }],
   ]
   test.each(boxes)('%s: refused, with a reason, and nothing is stored', async (_, box) => {
     const disk = await newDisk()
@@ -210,6 +213,32 @@ describe('M11: figures of a config that nothing can be done with', () => {
     for (const path of filesOf(disk, 'config')) disk.files.delete(path)
     disk.files.set(`config/${nameOf(bytes)}`, bytes)
     await expect(open(disk)).rejects.toMatchObject({ code: 'CAIRN_FORMAT_TOO_NEW' })
+  })
+
+  test('a newer format that an admin has signed counts, although revisions of this one are left', async () => {
+    const disk = await newDisk()
+    const { repository } = await open(disk)
+    const { keyring, unlocked } = repository
+    const line = Buffer.from(
+      Buffer.from(encodeConfigLine(unlocked.config))
+        .toString()
+        .replace('"format":1', '"format":2')
+        .replace('"rev":1', '"rev":2'),
+    )
+    const { adminSeed } = keyring.current
+    if (adminSeed === undefined) throw new Error('not an admin')
+    const signature = signer(adminSeed).sign(configMessage(line))
+    const forged = encodeConfig(line, [{ epoch: 1, signature: new Uint8Array(64) }])
+    disk.files.set(`config/${nameOf(forged)}`, forged)
+    const { warnings } = await open(disk)
+    expect(warnings.join()).toMatch(/cannot be used.*newer than this program/)
+    const bytes = encodeConfig(line, [{ epoch: 1, signature }])
+    disk.files.set(`config/${nameOf(bytes)}`, bytes)
+    await expect(open(disk)).rejects.toMatchObject({ code: 'CAIRN_FORMAT_TOO_NEW' })
+    const addition = { secret: key(2), role: 'admin', label: 'bob@desk' } as const
+    await expect(addSlot(repository, addition)).rejects.toMatchObject({
+      code: 'CAIRN_FORMAT_TOO_NEW',
+    })
   })
 
   test('names that mean something to JavaScript are only names', async () => {
