@@ -118,15 +118,15 @@ export function forgetRequest(options: ForgetOptions, signal: AbortSignal): Forg
   }
 }
 
-const DAY_MS = 24 * 3600 * 1000
 const UNUSED_PERCENT = 5
 
 export function pruneArguments(options: PruneOptions): Omit<PruneRequest, 'level' | 'listener'> {
-  const { maxUnusedPercent: percent = UNUSED_PERCENT, graceMs = DAY_MS } = options
+  const { maxUnusedPercent: percent = UNUSED_PERCENT, graceMs } = options
   if (!(percent >= 0 && percent < 100)) {
     throw new CairnError('CAIRN_USAGE', 'maxUnusedPercent is from 0 to below 100')
   }
-  if (!(graceMs >= 0)) throw new CairnError('CAIRN_USAGE', 'graceMs is not negative')
+  if (graceMs !== undefined && !(graceMs >= 0))
+    throw new CairnError('CAIRN_USAGE', 'graceMs is not negative')
   return {
     maxUnused: { kind: 'percent', percent },
     maxRepackBytes: options.maxRepackBytes,

@@ -221,7 +221,7 @@ export interface PruneOptions extends OperationOptions {
   /** How much that nothing needs may stay, in percent of the repository; 5 by default. */
   readonly maxUnusedPercent?: number
   readonly maxRepackBytes?: number
-  /** How long packs stay marked where a backup may be using them; a day by default. */
+  /** How long packs stay marked where a backup may be using them; by default what the config says, a day. */
   readonly graceMs?: number
   /** zstd level of packs that are written; false stores without compression. 3 by default. */
   readonly compression?: number | false

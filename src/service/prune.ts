@@ -9,6 +9,7 @@ import type {
   PruneStatistics,
   UnusedLimit,
 } from '../engine/prune/prune-options.ts'
+import type { ConfigBox } from '../format/config.ts'
 import { requireNothingMissing } from './accept.ts'
 import type { Access } from './access.ts'
 
@@ -24,7 +25,8 @@ export interface PruneRequest {
   readonly repackCacheableOnly: boolean
   readonly repackUncompressed: boolean
   readonly isDiskFull: boolean
-  readonly graceMs: number
+  /** Undefined: what the config says. */
+  readonly graceMs: number | undefined
   readonly dryRun: boolean
   readonly level: number | undefined
   readonly verify: boolean
@@ -45,7 +47,7 @@ export async function runPrune(access: Access, request: PruneRequest): Promise<P
   return await prune({
     environment: access.seams,
     repository,
-    settings: settingsOf(request, targetBytes),
+    settings: settingsOf(request, repository.box, targetBytes),
     dryRun,
     ...(request.without === undefined
       ? {}
@@ -58,7 +60,12 @@ export async function runPrune(access: Access, request: PruneRequest): Promise<P
   })
 }
 
-function settingsOf(request: PruneRequest, targetBytes: number): PruneSettings {
+/** What the engine is told; what the request leaves open is as the config has it. */
+export function settingsOf(
+  request: Omit<PruneRequest, 'listener'>,
+  box: Pick<ConfigBox, 'graceSeconds'>,
+  targetBytes: number,
+): PruneSettings {
   const { repackSmall, repackSmallerThan = 0 } = request
   return {
     maxUnused: request.maxUnused,
@@ -67,6 +74,6 @@ function settingsOf(request: PruneRequest, targetBytes: number): PruneSettings {
     repackCacheableOnly: request.repackCacheableOnly,
     repackUncompressed: request.repackUncompressed,
     isDiskFull: request.isDiskFull,
-    graceMs: request.graceMs,
+    graceMs: request.graceMs ?? box.graceSeconds * 1000,
   }
 }

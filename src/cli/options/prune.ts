@@ -9,7 +9,6 @@ export type UnusedLimitArgument =
 
 const UNUSED_PERCENT_DEFAULT = 5
 const HOUR_MS = 3_600_000
-const GRACE_MS_DEFAULT = 24 * HOUR_MS
 
 function readUnused(value: string | undefined, spelling: string): UnusedLimitArgument {
   if (value === undefined) return { kind: 'percent', percent: UNUSED_PERCENT_DEFAULT }
@@ -22,9 +21,9 @@ function readUnused(value: string | undefined, spelling: string): UnusedLimitArg
   return { kind: 'percent', percent: Number(percent[1]) }
 }
 
-function readGrace(value: number | undefined, spelling: string): number {
+function readGrace(value: number | undefined, spelling: string): number | undefined {
   if (value !== undefined && value < HOUR_MS) throw usage(`${spelling} needs at least one hour`)
-  return value ?? GRACE_MS_DEFAULT
+  return value
 }
 
 /** Those of `prune` that `forget --prune` takes as well. */
@@ -40,7 +39,9 @@ export const PRUNE_OPTIONS = {
   'repack-uncompressed': flag('compress packs that are not'),
   'unsafe-recover-no-free-space': flag('on a full disk: only remove, and packs before index files'),
   grace: mapped(
-    duration('how long marked packs stay while others are at work (default: 24h)'),
+    duration(
+      'how long marked packs stay while others are at work (default: what the config says, 24h)',
+    ),
     readGrace,
   ),
 }
