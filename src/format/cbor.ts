@@ -157,8 +157,9 @@ export class CborReader {
     return this.#at >= this.#end
   }
 
-  fail(problem: string): never {
+  fail(problem: string, cause?: CairnError): never {
     throw new CairnError('CAIRN_CORRUPT', `cannot decode ${this.#what}: ${problem}`, {
+      cause,
       details: { offset: this.#at },
     })
   }

@@ -5,6 +5,7 @@ import { CairnError } from '../base/errors.ts'
 import { type FileName, fileNameOf, ID_BYTES, idBytes, isFileName } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
 import { FORMAT_VERSION, LIMIT, ROLE, type Role } from './constants.ts'
+import { failOnCriticalKey } from './critical-key.ts'
 import { decodeBase64 } from './slot.ts'
 
 export interface ConfigEpoch {
@@ -302,7 +303,7 @@ export function decodeConfigBox(bytes: Uint8Array): DecodedConfigBox {
     } else if (key >= 2 && key <= 7) numbers.set(key, reader.unsigned())
     else if (key === 8) owners = Array.from({ length: reader.array() }, () => readOwner(reader))
     else if (key === 9) idKeys = readIdKeys(reader)
-    else if (key < 0) reader.fail('it needs a newer version of cairn')
+    else if (key < 0) failOnCriticalKey(reader)
     else reader.skip()
   })
   reader.end()

@@ -4,6 +4,7 @@ import { concat } from '../base/bytes.ts'
 import { type FileName, fileNameOf, ID_BYTES, idBytes } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
 import { readTime, writeTime } from './cbor-time.ts'
+import { failOnCriticalKey } from './critical-key.ts'
 import type { Time } from './tree.ts'
 
 const SESSION_ID_BYTES = 16
@@ -73,7 +74,7 @@ function readFields(
   reader.map((key) => {
     if (key === 0) version = reader.unsigned()
     else if (field(reader, key)) return
-    else if (key < 0) reader.fail('it needs a newer version of cairn')
+    else if (key < 0) failOnCriticalKey(reader)
     else reader.skip()
   })
   reader.end()

@@ -5,6 +5,7 @@ import { CairnError } from '../base/errors.ts'
 import { ID_BYTES } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
 import { LIMIT, ROLE, type Role } from './constants.ts'
+import { failOnCriticalKey } from './critical-key.ts'
 
 export type SlotKdf =
   | {
@@ -86,9 +87,11 @@ export function decodeSlot(bytes: Uint8Array): Slot {
     fail('it is not JSON', error)
   }
   if (typeof fields !== 'object' || fields === null) fail('it is not a JSON object')
-  if (fields['v'] !== 1) {
+  const version = fields['v']
+  if (typeof version === 'number' && version > 1) {
     throw new CairnError('CAIRN_FORMAT_TOO_NEW', 'a key slot was made by a newer version of cairn')
   }
+  if (version !== 1) fail('a field is missing or has the wrong form')
   const kdf = decodeKdf(fields['kdf'])
   const salt = decodeBase64(kdf?.salt, 32)
   const box = decodeBase64(fields['box'])
@@ -176,7 +179,7 @@ export function decodeSlotPayload(bytes: Uint8Array): SlotPayload {
     } else if (key >= 1 && key <= 5) maps[key] = readKeys()
     else if (key === 6) authorSeed = new Uint8Array(reader.bytes(ID_BYTES, ID_BYTES))
     else if (key === 7) label = reader.text()
-    else if (key < 0) reader.fail('it needs a newer version of cairn')
+    else if (key < 0) failOnCriticalKey(reader)
     else reader.skip()
   })
   if (role === undefined || authorSeed === undefined) return reader.fail('a field is missing')

@@ -5,6 +5,7 @@ import { ID_BYTES } from '../base/ids.ts'
 import { CborReader, CborWriter } from './cbor.ts'
 import { readTime, writeTime } from './cbor-time.ts'
 import { LIMIT } from './constants.ts'
+import { failOnCriticalKey } from './critical-key.ts'
 import type { NodeRoot, Time } from './tree.ts'
 
 const AUTHOR_BYTES = 8
@@ -162,7 +163,7 @@ export function decodeEnvelope(body: Uint8Array): SnapshotEnvelope {
     else if (key === 8) envelope.sessionId = reader.bytes(SESSION_BYTES, SESSION_BYTES)
     else if (key === 9) envelope.epoch = reader.unsigned()
     else if (key === 10) envelope.series = reader.bytes(SERIES_BYTES, SERIES_BYTES)
-    else if (key < 0) reader.fail('it needs a newer version of cairn')
+    else if (key < 0) failOnCriticalKey(reader)
     else reader.skip()
   })
   reader.end()
@@ -303,7 +304,7 @@ export function decodeSnapshotContent(bytes: Uint8Array): SnapshotContent {
     } else if (key === 18) {
       reader.array(2)
       draft.original = { id: reader.bytes(ID_BYTES, ID_BYTES), author: reader.bytes(8, 8) }
-    } else if (key < 0) reader.fail('it needs a newer version of cairn')
+    } else if (key < 0) failOnCriticalKey(reader)
     else reader.skip()
   })
   reader.end()

@@ -132,7 +132,8 @@ async function readHead(repository: Repository, name: FileName, signal: AbortSig
   try {
     return bytes === undefined ? undefined : decodeSlot(bytes)
   } catch (error) {
-    if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+    if (!isCairnError(error, 'CAIRN_CORRUPT') && !isCairnError(error, 'CAIRN_FORMAT_TOO_NEW'))
+      throw error
     return undefined // Opening the repository has said so.
   }
 }

@@ -13,6 +13,8 @@ import { configMessage } from '../../src/repository/keyring.ts'
 import { nameOf } from '../../src/repository/stored-files.ts'
 import { Repository } from '../../src/repository/repository.ts'
 import type { Secret } from '../../src/repository/slots.ts'
+import type { RepositoryAccess } from '../../src/service/access.ts'
+import { listKeys } from '../../src/service/keys.ts'
 import type { Backend, FileKind } from '../../src/storage/backend.ts'
 import { MemoryBackend } from '../../src/storage/memory/memory-backend.ts'
 import { backUp, inlineEnvironment } from '../support/backup-harness.ts'
@@ -239,6 +241,20 @@ describe('M11: figures of a config that nothing can be done with', () => {
     await expect(addSlot(repository, addition)).rejects.toMatchObject({
       code: 'CAIRN_FORMAT_TOO_NEW',
     })
+  })
+
+  test('a slot that is newer than this program is left out, and listed all the same', async () => {
+    const disk = await newDisk()
+    const [slotPath = ''] = filesOf(disk, 'keys')
+    const text = Buffer.from(disk.files.get(slotPath) ?? []).toString()
+    const newer = plantSlot(disk, text.replace('"v":1', '"v":2'))
+    await revise(disk, { slots: [slotPath.slice('keys/'.length), newer] })
+    const { repository, warnings } = await open(disk)
+    expect(warnings.join()).toContain('a key slot was made by a newer version of cairn')
+    const access = { open: async () => await Promise.resolve(repository), signal: undefined }
+    const keys = await listKeys(access as unknown as RepositoryAccess)
+    expect(keys.map(({ id }) => id)).toContain(newer)
+    expect(keys).toHaveLength(2)
   })
 
   test('names that mean something to JavaScript are only names', async () => {

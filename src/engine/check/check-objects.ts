@@ -48,6 +48,14 @@ const DAMAGED_STEP: Partial<Record<FileKind, string>> = {
   retired: 'restore it from a copy of the repository; if there is none, remove the file',
 }
 
+/** Whether a newer version of cairn may find nothing wrong with it. */
+function isNewer(error: unknown): boolean {
+  for (let at = error; at instanceof CairnError; at = at.cause) {
+    if (at.code === 'CAIRN_FORMAT_TOO_NEW') return true
+  }
+  return false
+}
+
 export function reportDamage(
   { findings }: CheckContext,
   kind: FileKind,
@@ -55,6 +63,15 @@ export function reportDamage(
   error: unknown,
 ): void {
   if (kind === 'index') findings.suggestRepairIndex = true
+  // A config of a later format that an admin has signed ends the command: this one is junk.
+  if (kind !== 'config' && isNewer(error)) {
+    findings.error(
+      { kind, name },
+      `${fileLabel(kind, name)} cannot be used: ${errorChain(error)}`,
+      'update cairn',
+    )
+    return
+  }
   const nextStep = DAMAGED_STEP[kind] ?? 'remove the file'
   findings.error(
     { kind, name },

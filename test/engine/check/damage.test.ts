@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { CairnError } from '../../../src/base/errors.ts'
 import type { CheckReport } from '../../../src/engine/check/check-options.ts'
+import { encodeEnvelope } from '../../../src/format/snapshot.ts'
 import { nameOf } from '../../../src/repository/stored-files.ts'
 import { FILE_KINDS } from '../../../src/storage/backend.ts'
 import type { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
@@ -262,4 +263,22 @@ test('checkRepository() notes what is not a file of cairn, and a pack under a se
   expect(blamed(report)).toEqual([`packs/${copyName}`])
   expect(textOf(report)).toContain('its bytes do not have its name')
   expect(backend.files.has('packs/.DS_Store')).toBe(true)
+})
+
+test('what a newer version of cairn may have written is not called damage, nor is its removal advised', async () => {
+  const { backend, repository, snapshots } = await build()
+  const [snapshot] = snapshots
+  const [slotPath = ''] = filesOf(backend, 'keys')
+  if (snapshot === undefined) throw new Error('there is no snapshot')
+  const criticalKey = Buffer.from([0x20, 0x00])
+  const body = Buffer.concat([encodeEnvelope(snapshot.envelope), criticalKey])
+  body[0] = (body[0] ?? 0) + 1 // A map with one pair more.
+  await repository.saveObject('snapshots', body)
+  const slot = Buffer.from(backend.files.get(slotPath) ?? []).toString()
+  const newerSlot = Buffer.from(slot.replace('"v":1', '"v":2'))
+  backend.files.set(`keys/${nameOf(newerSlot)}`, newerSlot)
+  const text = textOf(await checkUnlocked(repository, backend))
+  expect(text).toMatch(/snapshots\/\w{8} cannot be used: .*newer version of cairn; update cairn/)
+  expect(text).toMatch(/keys\/\w{8} cannot be used: .*newer version of cairn; update cairn/)
+  expect(text).not.toMatch(/is damaged|remove the file/)
 })
