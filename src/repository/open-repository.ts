@@ -172,7 +172,10 @@ export async function unlockRepository(backend: Backend, options: OpenOptions): 
   const opened = await unlock(usable, stored.configs, options)
   if (opened === undefined) {
     warnOfSlots(present, { slots: newest?.slots ?? [] }, warn)
-    throw new CairnError('CAIRN_WRONG_SECRET', 'wrong password or no key found')
+    throw new CairnError(
+      'CAIRN_WRONG_SECRET',
+      `wrong password or no key found for '${backend.location}'`,
+    )
   }
   const [best] = opened.revisions
   if (best === undefined) {

@@ -5,7 +5,7 @@ import { toHex } from '../base/bytes.ts'
 import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
 import type { Environment as Seams } from '../engine/environment.ts'
 import { hasRepository } from '../repository/stored-files.ts'
-import { peekRepositoryId, unlockRepository } from '../repository/open-repository.ts'
+import { peekRepositoryId, type Unlocked, unlockRepository } from '../repository/open-repository.ts'
 import type { PreparedIndex } from '../repository/open-index.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { Backend } from '../storage/backend.ts'
@@ -15,6 +15,9 @@ import type { MemoryOptions, RepositoryMemory } from './memory.ts'
 import { readSecret, type Secret } from './secrets.ts'
 
 export type OpeningSeams = Pick<Seams, 'clock' | 'random' | 'process'>
+
+/** How often a password is asked for. */
+const PROMPTS_MAX = 3
 
 /** How the arguments are spelled, for messages, and where else they may come from. */
 export interface Spelling {
@@ -89,20 +92,10 @@ export class LocalAccess implements RepositoryAccess {
 
   async #open(): Promise<Repository> {
     const { clock, random, process } = this.#seams
-    const { keyHint } = this.#args
     // Ask for a password only where there is something to open with it.
     await this.#requireConfig()
     const warn = (message: string) => this.warn(message)
-    const unlocked = await unlockRepository(this.backend, {
-      secret: await this.secret('once'),
-      ...(keyHint === undefined ? {} : { keyHint }),
-      signal: this.signal,
-      onWarning: warn,
-      onDeriving: () => {
-        // What fails here fails again, and is told, where it is needed.
-        this.#isReady ??= this.#getReady().catch(() => {})
-      },
-    })
+    const unlocked = await this.#unlock(PROMPTS_MAX)
     const { Repository } = await import('../repository/repository.ts')
     const parts = { backend: this.backend, clock, random, process, cache: () => this.cache() }
     const repository = new Repository(parts, unlocked, warn)
@@ -116,6 +109,30 @@ export class LocalAccess implements RepositoryAccess {
     this.#memory = new RepositoryMemory(repository, this.#memoryOptions())
     this.#memory.watch()
     return repository
+  }
+
+  /** A password that was typed may have been mistyped. */
+  async #unlock(triesLeft: number): Promise<Unlocked> {
+    const { keyHint } = this.#args
+    const secret = await this.secret('once')
+    try {
+      return await unlockRepository(this.backend, {
+        secret,
+        ...(keyHint === undefined ? {} : { keyHint }),
+        signal: this.signal,
+        onWarning: (message) => this.warn(message),
+        onDeriving: () => {
+          // What fails here fails again, and is told, where it is needed.
+          this.#isReady ??= this.#getReady().catch(() => {})
+        },
+      })
+    } catch (error) {
+      const isTypo = secret.from === 'prompt' && isCairnError(error, 'CAIRN_WRONG_SECRET')
+      if (!isTypo || triesLeft <= 1) throw error
+      this.warn('wrong password, try again')
+    }
+    this.#secret = undefined
+    return await this.#unlock(triesLeft - 1)
   }
 
   prepareIndex(): void {

@@ -52,6 +52,20 @@ test('copies what a filter lets through, then the rest, then nothing', async () 
   await box.succeed(['check', '--read-data'], to)
 })
 
+test('says of which of the two repositories the password is wrong', async () => {
+  const { box, other, to } = await withPlace()
+  await box.succeed(['init', '-q'], to)
+  const opens = async (environment: Record<string, string | undefined>) => {
+    const given = { ...to.environment, ...environment }
+    const { code, stderr } = await box.run(['copy'], { environment: given })
+    expect(code).toBe(12)
+    return stderr
+  }
+  expect(await opens({ CAIRN_PASSWORD: 'wrong' })).toContain(`for '${other}'`)
+  const from = { CAIRN_FROM_KEY_FILE: undefined, CAIRN_FROM_PASSWORD: 'wrong' }
+  expect(await opens(from)).toContain(`for '${box.repository}'`)
+})
+
 test('init --copy-chunker-params: a backup there stores nothing that was copied', async () => {
   const { box, other, to } = await withPlace()
   const refused = await box.run(['init', '--from-repo', box.repository], to)

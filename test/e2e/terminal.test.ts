@@ -22,6 +22,29 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     }
   })
 
+  test('a password that was mistyped is asked for again, until the third is wrong', async () => {
+    const box = await newRepository({ withPassword: true })
+    const environment = { CAIRN_PASSWORD: undefined }
+    for (const { typed, code } of [
+      { typed: ['typo', 'correct horse'], code: 0 },
+      { typed: ['typo', 'worse', 'worst'], code: 12 },
+    ]) {
+      const running = startOnTerminal(box, ['snapshots'], { environment })
+      let answered = 0
+      for (const text of typed) {
+        const from = answered
+        await running.until((shown) => shown.indexOf('enter password', from) >= 0)
+        answered = running.shown().length
+        running.type(`${text}\r`)
+        if (text !== typed.at(-1)) {
+          await running.until((shown) => shown.indexOf('wrong password', answered) >= 0)
+          answered = running.shown().lastIndexOf('wrong password')
+        }
+      }
+      expect(await running.exitCode).toBe(code)
+    }
+  })
+
   test('when it is closed, the backup ends with 130 and no core dump', async () => {
     const box = await newRepository()
     const running = startOnTerminal(box, ['backup', '--stdin-from-command', '--', 'sleep', '20'])
