@@ -122,6 +122,8 @@ async function dispatch(
     },
   }
   surroundings.signal.addEventListener('abort', () => {
+    // For good: a second signal would leave on the terminal what is drawn there.
+    outputs.status.suspend()
     if (!args.json && !args.quiet) outputs.stderr.write(`${signalNote(surroundings.signal)}\n`)
   })
   const { outputClosed } = surroundings

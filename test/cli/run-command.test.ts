@@ -189,6 +189,18 @@ describe('runCommandLine()', () => {
     expect(result.stderr).toMatch(/^signal SIGINT received[^\n]*\ninterrupted\n$/)
   })
 
+  test('draws no live lines after a signal: a second one would leave them there', async () => {
+    const controller = new AbortController()
+    const action: Action = async (_args, { signal, status }) => {
+      controller.abort(new Error('signal SIGINT'))
+      status.set(['still there'])
+      throwIfAborted(signal)
+      return 0
+    }
+    const setting = { isTerminal: true, environment: { TERM: 'xterm' }, signal: controller.signal }
+    expect((await act(action, [], setting)).all).not.toContain('still there')
+  })
+
   test('leaves a command alone that had finished when the signal came', async () => {
     const controller = new AbortController()
     const action: Action = async () => (controller.abort(), 0)
