@@ -34,6 +34,8 @@ export interface CommandDefinition<Table extends OptionTable = Record<never, Opt
    * others carry on without output.
    */
   readonly onlyShows?: boolean
+  /** What an interrupted run has left, whenever that was, and what to do. */
+  readonly whenInterrupted?: string
   /** Throws CAIRN_USAGE for options that do not go together. */
   validate?(args: Arguments<Table>): void
 }

@@ -136,9 +136,16 @@ async function dispatch(
     return code
   } catch (error) {
     const isCut = definition.onlyShows && outputClosed.aborted
-    if (!isCut || !isCairnError(error, 'CAIRN_ABORTED')) throw error
+    if (!isCairnError(error, 'CAIRN_ABORTED')) throw error
+    const isDryRun = 'dryRun' in args && args.dryRun === true
+    if (!isCut) throw isDryRun ? error : interrupted(definition.whenInterrupted, error)
     throw isCairnError(outputClosed.reason) ? outputClosed.reason : new OutputClosedError()
   }
+}
+
+function interrupted(whatIsLeft: string | undefined, cause: CairnError): CairnError {
+  if (whatIsLeft === undefined) return cause
+  return new CairnError('CAIRN_ABORTED', 'interrupted', { cause, details: { whatIsLeft } })
 }
 
 function signalNote(signal: AbortSignal): string {
@@ -162,10 +169,15 @@ export function reportError(error: unknown, { json, environment, stderr }: Error
   const code = exitCodeOf(worst)
   const messages = errors.map(errorChain)
   const prefix = code === ERRORS.CAIRN_INCOMPLETE.exit ? 'Warning: ' : 'Fatal: '
-  const message = code === EXIT_ABORTED ? 'interrupted' : `${prefix}${messages.join('\n')}`
+  const message = code === EXIT_ABORTED ? endOf(worst) : `${prefix}${messages.join('\n')}`
   if (json) stderr.write(`${encodeJson(exitErrorJson(code, message))}\n`)
   else stderr.write(`${message}\n${detailsOf(worst, code, environment)}`)
   return code
+}
+
+function endOf(aborted: unknown): string {
+  const whatIsLeft = aborted instanceof CairnError ? aborted.details['whatIsLeft'] : undefined
+  return whatIsLeft === undefined ? 'interrupted' : `interrupted: ${whatIsLeft}`
 }
 
 /** Where a bug is, so that it can be reported; and where to find help with a usage error. */

@@ -24,7 +24,11 @@ interface Setting {
 
 type Action = CommandAction<Arguments<OptionTable>>
 
-function registered(action: Action, onlyShows = false): RegisteredCommand {
+function registered(
+  action: Action,
+  onlyShows = false,
+  whenInterrupted?: string,
+): RegisteredCommand {
   const definition = defineCommand({
     name: 'act',
     operands: '[X...]',
@@ -34,6 +38,7 @@ function registered(action: Action, onlyShows = false): RegisteredCommand {
     examples: [],
     options: {} as OptionTable,
     onlyShows,
+    ...(whenInterrupted === undefined ? {} : { whenInterrupted }),
   })
   const loaded: LoadedCommand = { definition, run: action }
   return {
@@ -199,6 +204,24 @@ describe('runCommandLine()', () => {
     }
     const setting = { isTerminal: true, environment: { TERM: 'xterm' }, signal: controller.signal }
     expect((await act(action, [], setting)).all).not.toContain('still there')
+  })
+
+  test('says what an interrupted command has left, and what to do', async () => {
+    const controller = new AbortController()
+    const action: Action = async (_args, { signal }) => {
+      controller.abort(new Error('signal SIGINT'))
+      throwIfAborted(signal)
+      return 0
+    }
+    const command = registered(action, false, 'run it again')
+    const setting = { signal: controller.signal }
+    const { stderr } = await run(['act'], [command], setting)
+    expect(stderr).toMatch(/\ninterrupted: run it again\n$/)
+    const json = await run(['act', '--json'], [command], setting)
+    expect(JSON.parse(json.stderr)).toMatchObject({
+      code: 130,
+      message: 'interrupted: run it again',
+    })
   })
 
   test('leaves a command alone that had finished when the signal came', async () => {

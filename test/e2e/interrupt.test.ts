@@ -87,7 +87,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     expect(performance.now() - startMs).toBeLessThan(endMsMax())
     expect(code).toBe(130)
     expect(stderr).toContain(`signal ${name} received`)
-    expect(stderr).toMatch(/interrupted\n$/)
+    expect(stderr).toMatch(/interrupted: .*run it again.*\n$/)
     expect(stdout).not.toContain('saved')
     // It has said goodbye: nothing to wait for before a prune.
     expect(filesOf(box, 'sessions')).toEqual([])

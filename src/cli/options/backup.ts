@@ -20,6 +20,7 @@ export const BACKUP = defineCommand({
   description:
     'Makes a snapshot of files and directories. Only what is new or has changed is read and ' +
     'stored. Exits with 3 if something could not be read; the snapshot is there all the same.',
+  whenInterrupted: 'what was stored is kept; run it again, and it goes on from there',
   examples: [
     { command: 'cairn backup ~', meaning: 'your home directory' },
     { command: 'cairn backup --init -r /mnt/disk/backup ~', meaning: 'and create the repository' },

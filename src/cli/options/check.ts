@@ -44,6 +44,7 @@ export const CHECK = defineCommand({
   description:
     'Checks that all that snapshots need is there and as it was written. With --read-data every ' +
     'byte is read. Repairs nothing.',
+  whenInterrupted: 'what it did not come to is not checked',
   examples: [
     { command: 'cairn check', meaning: 'the structure: fast' },
     { command: 'cairn check --read-data-subset 1/7', meaning: 'and a seventh of the data' },

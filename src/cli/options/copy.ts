@@ -14,6 +14,7 @@ export const COPY = defineCommand({
     'through, or those named. What was copied before is skipped. Both repositories have keys of ' +
     'their own. Backups and copies share data only in a repository that was created with cairn init ' +
     '--from-repo ... --copy-chunker-params.',
+  whenInterrupted: 'what was copied is kept; run it again for the rest',
   examples: [
     {
       command: 'cairn copy --from-repo /srv/backup -r /mnt/usb/backup',

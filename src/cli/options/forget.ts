@@ -55,6 +55,8 @@ export const FORGET = defineCommand({
   description:
     'Forgets snapshots: those named, or all that a policy does not keep, for each author, host and ' +
     "set of paths by itself. Their data stays until a prune; until then 'cairn undelete' brings them back.",
+  whenInterrupted:
+    "what was forgotten stays forgotten; with --prune, run 'cairn prune' to free its space",
   examples: [
     {
       command: 'cairn forget --keep-daily 7 --keep-weekly 5 --dry-run',

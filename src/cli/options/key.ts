@@ -58,6 +58,7 @@ export const KEY_PASSWD = defineCommand({
     'Changes the password of the key that opens the repository, or makes it a key file. The old one ' +
     'opens the repository until the new one does. Whoever has used the old one on a copy of the ' +
     'repository can go on reading that copy.',
+  whenInterrupted: 'the old secret opens the repository, or else the new one does',
   examples: [{ command: 'cairn key passwd', meaning: 'asks for the new password twice' }],
   options: NEW_KEY_OPTIONS,
   validate: checkNewSecret,

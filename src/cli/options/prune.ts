@@ -56,6 +56,7 @@ export const PRUNE = defineCommand({
   description:
     'Removes data that no snapshot needs any more, after forget. Backups may run meanwhile: what ' +
     'they might rely on is only marked then, and removed by a prune after the grace period.',
+  whenInterrupted: 'nothing that is needed is gone; the next prune goes on',
   examples: [
     { command: 'cairn prune --dry-run', meaning: 'what would be done' },
     { command: 'cairn prune --max-unused 0', meaning: 'free all that can be freed' },

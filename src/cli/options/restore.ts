@@ -13,6 +13,7 @@ export const RESTORE = defineCommand({
   description:
     'Writes the files of a snapshot, or of one of its directories, to a target directory. A file ' +
     'appears under its name only when it is whole. With --at there is no SNAPSHOT.',
+  whenInterrupted: 'what has its name is whole; run it again for the rest',
   examples: [
     { command: 'cairn restore latest -t /tmp/out', meaning: 'everything' },
     { command: 'cairn restore latest:/home/ann -t /home/ann', meaning: 'one directory' },
