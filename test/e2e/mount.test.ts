@@ -435,7 +435,7 @@ describe.skipIf(!canMount)(`mount (needs ${MOUNT_NEEDS})`, () => {
       expect(refused.stderr).toContain('overlaps the repository')
     }
     const missing = await box.run(['mount', join(box.path, 'missing')])
-    expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('ENOENT') })
+    expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('make it first') })
     const file = await box.run(['mount', join(box.source, 'a.txt')])
     expect(file).toMatchObject({ code: 1, stderr: expect.stringContaining('is no directory') })
   })
