@@ -127,6 +127,7 @@ const BANS: readonly Ban[] = [
     what: 'files',
     isBroken: (node) => imports(node, /^(?:node:)?fs(?:\/promises)?$/),
     allowed: {
+      'base/make-directories.ts': 'directories and those above them, for caches and targets',
       'base/node-seams.ts': 'the boot id, for the seam of the process',
       'source/': USER_FILES,
       'fuse/': FUSE,

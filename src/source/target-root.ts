@@ -1,7 +1,8 @@
 /** Opens the directory that a restore writes into. */
 
-import { constants, mkdirSync, openSync } from 'node:fs'
+import { constants, openSync } from 'node:fs'
 import type { ByteString } from '../base/bytes.ts'
+import { makeDirectories } from '../base/make-directories.ts'
 import { withNativePath } from './native-path.ts'
 import { errorAbout } from './system-error.ts'
 
@@ -9,7 +10,7 @@ import { errorAbout } from './system-error.ts'
 export function openRoot(root: ByteString): number {
   try {
     return withNativePath(root, (native) => {
-      mkdirSync(native, { recursive: true, mode: 0o700 })
+      makeDirectories(native, 0o700)
       return openSync(native, constants.O_RDONLY | constants.O_DIRECTORY)
     })
   } catch (error) {

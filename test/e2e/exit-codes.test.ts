@@ -49,6 +49,23 @@ test('21: a repository path that is a file is left as it is', async () => {
   }
 })
 
+test.skipIf(process.platform !== 'linux')(
+  'where no directory can be made, a restore says so, and a cache only costs time',
+  async () => {
+    const box = await newRepository()
+    // There mkdir says of any name that something is missing, although all above it is there.
+    const nowhere = '/proc/cairn'
+    await box.succeed(['backup', 'source'])
+    const restored = await box.run(['restore', 'latest', '--target', `${nowhere}/out`])
+    expect(restored.code).toBe(1)
+    expect(restored.stderr).toContain('ENOENT')
+    const cached = await box.succeed(['backup', 'source'], {
+      environment: { CAIRN_CACHE_DIR: nowhere },
+    })
+    expect(cached.stderr).toContain('no cache is used, which only costs time')
+  },
+)
+
 test('1: init where there is a repository makes no second one', async () => {
   const box = await newRepository()
   const before = box.repositoryFiles()

@@ -27,6 +27,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../../base/bytes.ts'
 import type { FileName } from '../../base/ids.ts'
+import { makeDirectories } from '../../base/make-directories.ts'
 import { nodeClock, nodeProcess, nodeRandomness } from '../../base/node-seams.ts'
 import { type Clock, type Process, type Randomness, wallMs } from '../../base/seams.ts'
 import type { IndexedPack } from '../../format/index-file.ts'
@@ -221,7 +222,7 @@ function toMirror(mirror: Mirror, index: LevelIndex, applied: number): IndexMirr
 /** Makes the directory ours alone. Throws if others could have put something there. */
 function claimDirectory(mirror: Mirror): void {
   const { directory, process } = mirror
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  makeDirectories(directory, 0o700)
   const entry = lstatSync(directory) // A link would be of somebody's choosing.
   const { mode } = entry
   if (!entry.isDirectory() || entry.uid !== process.uid || (mode & 0o022) !== 0)

@@ -8,11 +8,12 @@
  *   <directory>/trash-<random>/  what is being deleted
  */
 
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../../base/bytes.ts'
 import type { FileName } from '../../base/ids.ts'
+import { makeDirectories } from '../../base/make-directories.ts'
 import type { Clock, Randomness } from '../../base/seams.ts'
 import type { IndexFile, IndexedPack } from '../../format/index-file.ts'
 import { BloomFilter } from './bloom-filter.ts'
@@ -76,9 +77,7 @@ async function openBase(options: BaseOptions): Promise<LevelIndex> {
 async function tryOpenBase(options: BaseOptions): Promise<LevelIndex> {
   const { repositoryId, randomness } = options
   const directory = basePath(options.directory)
-  if (mkdirSync(directory, { recursive: true, mode: 0o700 }) === undefined) {
-    checkDatabase(directory)
-  }
+  if (!makeDirectories(directory, 0o700)) checkDatabase(directory)
   return await LevelIndex.open({
     directory,
     repositoryId,
@@ -177,7 +176,7 @@ async function takeGuard(path: string): Promise<LevelDatabase | undefined> {
   const options = { createIfMissing: true, multithreading: false }
   guardsHere.add(path)
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectories(path, 0o700)
     return await openLevel(path, options).catch((error: unknown) => {
       if (isLocked(error)) throw error
       rmSync(join(path, 'CURRENT'), { recursive: true, force: true })

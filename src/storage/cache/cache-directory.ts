@@ -13,6 +13,7 @@ import * as fs from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { toHex } from '../../base/bytes.ts'
+import { makeDirectories } from '../../base/make-directories.ts'
 import { type Clock, type Randomness, wallMs } from '../../base/seams.ts'
 
 export interface CacheOptions {
@@ -116,7 +117,7 @@ export function openCacheDirectory(options: CacheOptions): OpenedCache {
 
 /** Makes a private folder, or says why the one that is there cannot be trusted. */
 function prepareFolder(path: string): string | undefined {
-  fs.mkdirSync(path, { recursive: true, mode: 0o700 })
+  makeDirectories(path, 0o700)
   const stat = fs.lstatSync(path)
   if (stat.isSymbolicLink()) return `the cache '${path}' is a symbolic link`
   if (!stat.isDirectory()) return `the cache '${path}' is not a directory`
