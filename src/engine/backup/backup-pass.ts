@@ -68,8 +68,8 @@ export class BackupPass {
     const usesCache = scanCache !== undefined && input.kind === 'paths'
     this.#cache =
       usesCache && !force ? ScanCacheReader.open(scanCache.files, scanCache.name) : undefined
-    const output = usesCache && !dryRun ? scanCache.files.createWriter(scanCache.name) : undefined
-    this.#cacheWriter = output === undefined ? undefined : new ScanCacheWriter(output)
+    this.#cacheWriter =
+      usesCache && !dryRun ? ScanCacheWriter.open(scanCache.files, scanCache.name) : undefined
     const known = this.#cache?.packs ?? []
     this.#handles = new PackHandles(known)
     this.avoid(bad)

@@ -12,6 +12,7 @@ import {
   MAGIC,
   modeWithType,
   ROW_HEAD_BYTES,
+  type ScanCacheFiles,
   type ScanCacheOutput,
   type ScanCacheReader,
 } from './scan-cache.ts'
@@ -113,9 +114,19 @@ export class ScanCacheWriter {
   #rootOffset = 0
   #hasFailed = false
 
-  constructor(output: ScanCacheOutput) {
+  private constructor(output: ScanCacheOutput) {
     this.#output = output
     this.#write(MAGIC)
+  }
+
+  /** Undefined where there can be none: on a read-only disk, for example. */
+  static open(files: ScanCacheFiles, name: string): ScanCacheWriter | undefined {
+    try {
+      const output = files.createWriter(name)
+      return output === undefined ? undefined : new ScanCacheWriter(output)
+    } catch {
+      return undefined
+    }
   }
 
   get offset(): number {
@@ -185,8 +196,15 @@ export class ScanCacheWriter {
     this.#write(blockHash(table))
     this.#write(END_MAGIC)
     this.#flush()
-    if (this.#hasFailed) this.discard()
-    else this.#output.commit()
+    if (this.#hasFailed) {
+      this.discard()
+      return
+    }
+    try {
+      this.#output.commit()
+    } catch {
+      this.#hasFailed = true // The cache was deleted meanwhile, perhaps.
+    }
   }
 
   discard(): void {

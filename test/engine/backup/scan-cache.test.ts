@@ -149,6 +149,30 @@ test('D2 P6: any damaged byte of the scan cache costs time only', async () => {
   }
 })
 
+test.each(['createWriter', 'write', 'commit'] as const)(
+  'D6 P6: a scan cache that fails at %s costs time only',
+  async (failing) => {
+    change(seeded(4))
+    const fail = (): never => {
+      throw Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' })
+    }
+    const cache = new MemoryCache()
+    const writer = {
+      ...cache.createWriter('scan'),
+      ...(failing !== 'createWriter' && { [failing]: fail }),
+    }
+    const files = {
+      openForRead: (name: string) => cache.openForRead(name),
+      createWriter: () => (failing === 'createWriter' ? fail() : writer),
+    }
+    const scanCache = { files, name: 'scan' }
+    const report = await backUp(disk, root, { input: contents(), scanCache })
+    const [snapshot] = await (await open(disk)).snapshots()
+    expect(report.snapshotId).toBe(snapshot?.id)
+    expect(cache.files.size).toBe(0)
+  },
+)
+
 test('E6: a file that is swapped for a link after it was seen is not followed', async () => {
   const secret = join(root, '..', `secret-${Date.now()}`)
   writeFileSync(secret, 'not to be stored')
