@@ -21,6 +21,7 @@ const DIRECTORY_FLAGS = constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /** What `st_blocks` counts, whatever the file system's blocks are. */
 const BLOCK_UNIT_BYTES = 512
+const FRUGAL_READ_BYTES = 65_536
 /** A smaller file is read faster than its holes are found. */
 const HOLE_BYTES_MIN = 1 << 20
 
@@ -154,11 +155,15 @@ export class OpenRegularFile implements OpenSourceFile {
   }
 
   read(into: Uint8Array, offset: number, length: number, position: number): number {
+    let byteCount = length
     for (;;) {
       try {
-        return readSync(this.descriptor, into, offset, length, position)
+        return readSync(this.descriptor, into, offset, byteCount, position)
       } catch (error) {
-        if (errorCode(error) !== 'EINTR') throw errorAbout(this.#path, error)
+        const code = errorCode(error)
+        // For files of /proc/sys the kernel takes memory for all that is asked for.
+        if (code === 'ENOMEM' && byteCount > FRUGAL_READ_BYTES) byteCount = FRUGAL_READ_BYTES
+        else if (code !== 'EINTR') throw errorAbout(this.#path, error)
       }
     }
   }

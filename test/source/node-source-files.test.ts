@@ -166,6 +166,19 @@ describe('open()', () => {
     expect(files.readDirectory(`${path}/.`)).toContain('passwd')
   })
 
+  const inProc = '/proc/sys/kernel/ostype'
+  test.skipIf(!fs.existsSync(inProc))(
+    'reads files for whose reads the kernel has not as much memory as is asked for (E8)',
+    () => {
+      const file = files.open(inProc)
+      const into = new Uint8Array(8 << 20)
+      const byteCount = file.read(into, 0, into.length, 0)
+      expect(Buffer.from(into.subarray(0, byteCount)).toString()).toBe('Linux\n')
+      expect(file.read(into, byteCount, into.length - byteCount, byteCount)).toBe(0)
+      file.close()
+    },
+  )
+
   test('statNow() sees what changed since', () => {
     const path = join(root, 'growing')
     fs.writeFileSync(path, 'a')
