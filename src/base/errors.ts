@@ -71,6 +71,11 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   }
 }
 
+/** Whether the disk could not read what is there: one sector of it, perhaps, and nothing else. */
+export function isUnreadable(error: unknown): boolean {
+  return isCairnError(error, 'CAIRN_STORAGE_DOWN') && error.details['errno'] === 'EIO'
+}
+
 /** What an error says, whatever was thrown. */
 export function messageOf(error: unknown): string {
   if (error instanceof Error) return error.message

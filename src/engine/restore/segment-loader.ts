@@ -1,6 +1,6 @@
 /** Gets the segments of a job out of storage that workers cannot read themselves. */
 
-import { isCairnError } from '../../base/errors.ts'
+import { isCairnError, isUnreadable } from '../../base/errors.ts'
 import { type WriteJob, SEGMENT_COLUMNS } from '../../pipeline/restore-job.ts'
 import type { RestoreOptions } from './restore-options.ts'
 import { type PlannedJob, segmentRange } from './write-jobs.ts'
@@ -73,7 +73,7 @@ interface LoadedRange {
   readonly bytes: Uint8Array
 }
 
-/** What could be read of a range: of one that is cut off, the segments before. */
+/** What could be read of a range: of one that is cut off or has bad sectors, the other segments. */
 async function loadRange(
   options: RestoreOptions,
   job: PlannedJob,
@@ -93,7 +93,7 @@ async function loadRange(
     const isWhole = bytes?.byteLength === bytes?.buffer.byteLength
     return bytes === undefined ? [] : [{ range, bytes: isWhole ? bytes : bytes.slice() }]
   } catch (error) {
-    if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+    if (!isCairnError(error, 'CAIRN_CORRUPT') && !isUnreadable(error)) throw error
     if (range.segments.length === 1) return []
     const parts = range.segments.map((segment) => {
       const { offset, byteCount } = segmentRange(job.message.segments, segment)

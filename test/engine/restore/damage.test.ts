@@ -5,6 +5,7 @@ import { describe, test } from 'vitest'
 import { PackDirectory } from '../../../src/format/directory.ts'
 import { BLOB_TYPE } from '../../../src/format/constants.ts'
 import { equalBytes } from '../../../src/base/bytes.ts'
+import { CairnError } from '../../../src/base/errors.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
 import { type BuiltRepository, RepositoryBuilder } from '../../support/repository-builder.ts'
 import {
@@ -38,6 +39,28 @@ async function damageBlob(built: BuiltRepository, id: Uint8Array, copies: number
   assert.equal(copies, 0, 'the blob has as many copies')
 }
 
+/** From now on the bytes of the blob are in a sector that the disk cannot read. */
+async function loseSector(built: BuiltRepository, id: Uint8Array): Promise<void> {
+  const backend = built.backend as MemoryBackend
+  const before = new Map([...backend.files].map(([name, bytes]) => [name, Uint8Array.from(bytes)]))
+  await damageBlob(built, id, 1)
+  const bad = [...before].find(
+    ([name, bytes]) => !equalBytes(bytes, backend.files.get(name) ?? bytes),
+  )
+  assert.ok(bad)
+  const [path, bytes] = bad
+  const at = bytes.findIndex((byte, i) => byte !== backend.files.get(path)?.[i])
+  backend.files.set(path, bytes)
+  const load = backend.load.bind(backend)
+  backend.load = async (file, range, options) => {
+    const { offset, byteCount } = range ?? { offset: 0, byteCount: bytes.length }
+    const isHit = path.endsWith(file.name) && offset <= at && at < offset + byteCount
+    if (!isHit) return await load(file, range, options)
+    const details = { errno: 'EIO' }
+    throw new CairnError('CAIRN_STORAGE_DOWN', 'cannot load: input/output error', { details })
+  }
+}
+
 function tenFiles(): Record<string, Buffer> {
   return Object.fromEntries(
     Array.from({ length: 10 }, (_, i) => [`file${i}`, noise(3 * CHUNK, i + 1)]),
@@ -61,6 +84,23 @@ describe.each([0, 2])('restoreSnapshot() of damaged data with %i threads', (thre
     assert.equal(existsSync(join(target, 'file3')), false)
     assert.deepEqual(temporaryNames(target), [])
     for (const [name, bytes] of Object.entries(files)) {
+      if (name !== 'file3') assert.ok(readFileSync(join(target, name)).equals(bytes), name)
+    }
+  })
+
+  test('B13: a sector that cannot be read costs the files that are in it only', async () => {
+    const files = tenFiles()
+    const builder = await RepositoryBuilder.create({ chunkBytes: CHUNK })
+    const built = await builder.finish(builder.tree(files))
+    const chunk = files['file3']?.subarray(CHUNK, 2 * CHUNK) ?? Buffer.alloc(0)
+    await loseSector(built, builder.id(chunk))
+    const target = targetDirectory()
+    const { report, errors } = await restore(built, { target, environment })
+    assert.equal(errors.length, 1)
+    assert.match(errors[0] ?? '', /^\/file3: /)
+    assert.equal(report.isComplete, false)
+    for (const [name, bytes] of Object.entries(files)) {
+      assert.equal(existsSync(join(target, name)), name !== 'file3')
       if (name !== 'file3') assert.ok(readFileSync(join(target, name)).equals(bytes), name)
     }
   })
