@@ -7,7 +7,7 @@
  */
 
 import { equalBytes } from '../base/bytes.ts'
-import { CairnError, isCairnError } from '../base/errors.ts'
+import { CairnError, isCairnError, isUnreadable } from '../base/errors.ts'
 import { blobIdOf, shortId } from '../base/ids.ts'
 import { loadZstd } from '../compression/zstd.ts'
 import { loadBlake3 } from '../crypto/blake3.ts'
@@ -44,20 +44,24 @@ export class BlobReader {
 
   /**
    * The bytes of a blob: a view, valid as long as it is held. Throws CAIRN_CORRUPT if no good copy
-   * is left, naming the blob and what was wrong with each.
+   * is left, naming the blob and what was wrong with each; but what the disk could not read may be
+   * read by another try, and is thrown as it is.
    */
   async load(id: Uint8Array, type: BlobType, signal?: AbortSignal): Promise<Uint8Array> {
     const problems: unknown[] = []
+    let unreadable: unknown
     for (const location of this.#index.find(id)) {
       if (location.type !== type) continue
       try {
         return await this.#loadAt(location, id, signal)
       } catch (error) {
-        if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+        if (isUnreadable(error)) unreadable = error
+        else if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
         const { name } = this.#index.pack(location.packNumber)
         problems.push(new Error(`pack ${shortId(name)}`, { cause: error }))
       }
     }
+    if (unreadable !== undefined) throw unreadable
     const blob = shortId(blobIdOf(id))
     if (problems.length === 0) {
       throw new CairnError(

@@ -2,7 +2,7 @@
 
 import type { ByteString } from '../../base/bytes.ts'
 import type { Clock } from '../../base/seams.ts'
-import { CairnError, isCairnError } from '../../base/errors.ts'
+import { CairnError, isCairnError, isUnreadable } from '../../base/errors.ts'
 import type {
   MetadataKind,
   RestoreCounts,
@@ -151,8 +151,10 @@ export class Reporter {
 
 /** Damage, or what the file system said: the rest of the restore can go on. */
 function concernsOneEntry(error: unknown): error is Error {
-  if (isCairnError(error))
-    return error.code === 'CAIRN_CORRUPT' || error.code === 'CAIRN_INCOMPLETE'
+  if (isCairnError(error)) {
+    const isOwn = error.code === 'CAIRN_CORRUPT' || error.code === 'CAIRN_INCOMPLETE'
+    return isOwn || isUnreadable(error)
+  }
   if (!(error instanceof Error)) return false
   const { code } = error as NodeJS.ErrnoException
   return code !== undefined && !code.startsWith('ERR_')

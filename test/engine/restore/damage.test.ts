@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
 import { PackDirectory } from '../../../src/format/directory.ts'
-import { BLOB_TYPE } from '../../../src/format/constants.ts'
+import { BLOB_TYPE, PREAMBLE_BYTES } from '../../../src/format/constants.ts'
 import { equalBytes } from '../../../src/base/bytes.ts'
 import { CairnError } from '../../../src/base/errors.ts'
 import { MemoryBackend } from '../../../src/storage/memory/memory-backend.ts'
-import { type BuiltRepository, RepositoryBuilder } from '../../support/repository-builder.ts'
+import {
+  type BuiltRepository,
+  buildRepository,
+  RepositoryBuilder,
+} from '../../support/repository-builder.ts'
 import {
   noise,
   restore,
@@ -51,14 +55,32 @@ async function loseSector(built: BuiltRepository, id: Uint8Array): Promise<void>
   const [path, bytes] = bad
   const at = bytes.findIndex((byte, i) => byte !== backend.files.get(path)?.[i])
   backend.files.set(path, bytes)
+  failToRead(backend, path, at)
+}
+
+function failToRead(backend: MemoryBackend, path: string, at: number): void {
   const load = backend.load.bind(backend)
   backend.load = async (file, range, options) => {
-    const { offset, byteCount } = range ?? { offset: 0, byteCount: bytes.length }
+    const { offset, byteCount } = range ?? { offset: 0, byteCount: Infinity }
     const isHit = path.endsWith(file.name) && offset <= at && at < offset + byteCount
     if (!isHit) return await load(file, range, options)
     const details = { errno: 'EIO' }
     throw new CairnError('CAIRN_STORAGE_DOWN', 'cannot load: input/output error', { details })
   }
+}
+
+/** The same for the first segment of metadata. */
+async function loseMetadata({ backend, repository }: BuiltRepository): Promise<void> {
+  const [indexFile] = await backend.list('index')
+  assert.ok(indexFile)
+  const { packs } = (await repository.loadIndexFile(indexFile.name)) ?? { packs: [] }
+  for (const pack of packs) {
+    const directory = new PackDirectory(pack.directory.bytes)
+    if (directory.type(0) === BLOB_TYPE.data) continue
+    failToRead(backend as MemoryBackend, `packs/${pack.name}`, PREAMBLE_BYTES)
+    return
+  }
+  assert.fail('there is no metadata')
 }
 
 function tenFiles(): Record<string, Buffer> {
@@ -103,6 +125,20 @@ describe.each([0, 2])('restoreSnapshot() of damaged data with %i threads', (thre
       assert.equal(existsSync(join(target, name)), name !== 'file3')
       if (name !== 'file3') assert.ok(readFileSync(join(target, name)).equals(bytes), name)
     }
+  })
+
+  test('B13: a part of a directory that cannot be read costs what is in it only', async () => {
+    const many = Array.from({ length: 6000 }, (_, i) => [`a/${i}`, Buffer.alloc(0)] as const)
+    const files = { ...Object.fromEntries(many), 'b/file': noise(100, 1) }
+    const built = await buildRepository({ files })
+    await loseMetadata(built)
+    const target = targetDirectory()
+    const { report, errors } = await restore(built, { target, environment })
+    // Once for each part that is in the sector's segment.
+    assert.deepEqual([...new Set(errors)], ['/a: cannot load: input/output error'])
+    assert.equal(report.isComplete, false)
+    assert.ok(readdirSync(join(target, 'a')).length > 100)
+    assert.ok(readFileSync(join(target, 'b/file')).equals(files['b/file']))
   })
 
   test('R6: another copy of a damaged chunk is used', async () => {
