@@ -64,6 +64,11 @@ export function isCairnError(error: unknown, code?: ErrorCode): error is CairnEr
   return error instanceof CairnError && (code === undefined || error.code === code)
 }
 
+/** Whether an error says that stored bytes are bad, or of a later format, and not that the storage is. */
+export function isDamage(error: unknown): error is CairnError {
+  return isCairnError(error, 'CAIRN_CORRUPT') || isCairnError(error, 'CAIRN_FORMAT_TOO_NEW')
+}
+
 /** Throws CAIRN_ABORTED if `signal` has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) {

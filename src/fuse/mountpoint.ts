@@ -64,12 +64,12 @@ function realDirectory(path: string): string {
     throw new CairnError('CAIRN_FAILED', `cannot mount on '${path}': it is no directory`)
   } catch (error) {
     if (isCairnError(error)) throw error
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-    throw isMissing
-      ? new CairnError(
-          'CAIRN_FAILED',
-          `cannot mount on '${path}': there is no such directory; make it first`,
-        )
-      : new CairnError('CAIRN_FAILED', `cannot mount on '${path}'`, { cause: error })
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new CairnError(
+        'CAIRN_FAILED',
+        `cannot mount on '${path}': there is no such directory; make it first`,
+      )
+    }
+    throw new CairnError('CAIRN_FAILED', `cannot mount on '${path}'`, { cause: error })
   }
 }

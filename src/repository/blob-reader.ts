@@ -55,8 +55,11 @@ export class BlobReader {
       try {
         return await this.#loadAt(location, id, signal)
       } catch (error) {
-        if (isUnreadable(error)) unreadable = error
-        else if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
+        if (isUnreadable(error)) {
+          unreadable = error
+          continue
+        }
+        if (!isCairnError(error, 'CAIRN_CORRUPT')) throw error
         const { name } = this.#index.pack(location.packNumber)
         problems.push(new Error(`pack ${shortId(name)}`, { cause: error }))
       }

@@ -6,7 +6,7 @@
  */
 
 import { concat, equalBytes, toHex } from '../base/bytes.ts'
-import { CairnError, errorChain, isCairnError } from '../base/errors.ts'
+import { CairnError, errorChain, isCairnError, isDamage } from '../base/errors.ts'
 import { type FileName, shortId } from '../base/ids.ts'
 import { AEAD, createAead, positionNonce } from '../crypto/aead.ts'
 import { derive } from '../crypto/derive.ts'
@@ -83,8 +83,7 @@ export async function loadAll<T>(
         throw new CairnError('CAIRN_CORRUPT', 'its bytes do not have its name')
       loaded.push({ name, value: decode(bytes) })
     } catch (error) {
-      if (!isCairnError(error, 'CAIRN_CORRUPT') && !isCairnError(error, 'CAIRN_FORMAT_TOO_NEW'))
-        throw error
+      if (!isDamage(error)) throw error
       failure = new CairnError(error.code, `${kind}/${shortId(name)} cannot be used`, {
         cause: error,
       })

@@ -1,7 +1,7 @@
 /** `key`: the slots of a repository, and the secrets that open them. */
 
 import { toHex } from '../base/bytes.ts'
-import { CairnError, isCairnError } from '../base/errors.ts'
+import { CairnError, isDamage } from '../base/errors.ts'
 import { type FileName, shortId } from '../base/ids.ts'
 import type { Role } from '../format/constants.ts'
 import { decodeSlot } from '../format/slot.ts'
@@ -132,8 +132,7 @@ async function readHead(repository: Repository, name: FileName, signal: AbortSig
   try {
     return bytes === undefined ? undefined : decodeSlot(bytes)
   } catch (error) {
-    if (!isCairnError(error, 'CAIRN_CORRUPT') && !isCairnError(error, 'CAIRN_FORMAT_TOO_NEW'))
-      throw error
+    if (!isDamage(error)) throw error
     return undefined // Opening the repository has said so.
   }
 }

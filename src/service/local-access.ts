@@ -79,7 +79,7 @@ export class LocalAccess implements RepositoryAccess {
       ...this.#spelling,
       prompt: json ? 'never' : prompt,
       warn: (message) => this.warn(message),
-      takeTerminal: () => this.#context.takeTerminal?.() ?? (() => {}),
+      takeTerminal: () => this.#context.takeTerminal?.(),
       signal,
     })
     return this.#secret

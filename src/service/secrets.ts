@@ -47,7 +47,7 @@ export interface SecretSources {
   /** Instead of the real terminal; undefined means that there is none. */
   readonly ask?: (message: string, signal?: AbortSignal) => Promise<string | undefined>
   /** Is called before the user is asked; what it returns, afterwards. */
-  readonly takeTerminal?: () => () => void
+  readonly takeTerminal?: () => (() => void) | undefined
   /** Is told what is dangerous but no error. */
   readonly warn: (message: string) => void
   readonly signal?: AbortSignal | undefined

@@ -31,16 +31,10 @@ export interface Slot {
 
 export type ChildBlock = { readonly where: 'old' | 'new'; readonly offset: number }
 
-export interface FrameInit {
-  readonly parent: Frame | undefined
-  readonly slot: Slot | undefined
-  readonly names: readonly ByteString[]
-  readonly children: ReadonlyMap<ByteString, SourceNode> | undefined
-  readonly cached: CachedDirectory | undefined
-  readonly cachedOffset: number
-  readonly device: bigint | undefined
-  readonly place: DirectoryPlace
-}
+export type FrameInit = Pick<
+  Frame,
+  'parent' | 'slot' | 'names' | 'children' | 'cached' | 'cachedOffset' | 'device'
+> & { readonly place: DirectoryPlace }
 
 /** FORMAT.md 20. Throws ENAMETOOLONG if what is in `parent` can have no directory of its own. */
 export function requireDepth(parent: Frame | undefined): void {

@@ -4,6 +4,7 @@
  */
 
 import type { ByteString } from '../../base/bytes.ts'
+import { isDamage } from '../../base/errors.ts'
 import { BLOB_TYPE, type BlobType } from '../../format/constants.ts'
 import {
   decodeInner,
@@ -17,7 +18,6 @@ import {
 } from '../../format/tree.ts'
 import type { BlobReader } from '../../repository/blob-reader.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
-import { isDamage } from './check-context.ts'
 import { type IdTable, NodeMemo } from '../id-table.ts'
 import { pathOf, type Place, ROOT } from './tree-walk.ts'
 

@@ -1,6 +1,6 @@
 /** What the parts of one check share. */
 
-import { type CairnError, isCairnError, throwIfAborted } from '../../base/errors.ts'
+import { type CairnError, isDamage, throwIfAborted } from '../../base/errors.ts'
 import type { Repository } from '../../repository/repository.ts'
 import type { FindingList } from './finding.ts'
 
@@ -13,11 +13,6 @@ export interface CheckContext {
 
 export interface TransientCount {
   count: number
-}
-
-/** Whether an error says that stored bytes are bad, and not that the storage is. */
-export function isDamage(error: unknown): error is CairnError {
-  return isCairnError(error, 'CAIRN_CORRUPT') || isCairnError(error, 'CAIRN_FORMAT_TOO_NEW')
 }
 
 /**

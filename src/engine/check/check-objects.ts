@@ -1,7 +1,7 @@
 /** Opens every small file there is: its bytes have its name, it is signed, and it decodes. */
 
 import { toHex } from '../../base/bytes.ts'
-import { CairnError, errorChain } from '../../base/errors.ts'
+import { CairnError, errorChain, isDamage } from '../../base/errors.ts'
 import { type FileName, shortId, type SnapshotId, snapshotIdOf } from '../../base/ids.ts'
 import {
   decodeBeat,
@@ -13,7 +13,7 @@ import {
 } from '../../format/session.ts'
 import type { LoadedObject, ObjectFolder } from '../../repository/repository.ts'
 import { decodeSnapshot, type Snapshot } from '../../repository/snapshots.ts'
-import { type CheckContext, isDamage, readTwice } from './check-context.ts'
+import { type CheckContext, readTwice } from './check-context.ts'
 import type { FileKind } from './check-options.ts'
 
 const LOADS_AT_ONCE = 16

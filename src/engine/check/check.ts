@@ -7,6 +7,7 @@
  * reading packs takes (pack-reading.ts).
  */
 
+import { isDamage } from '../../base/errors.ts'
 import { shortId } from '../../base/ids.ts'
 import type { Mark } from '../../format/session.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
@@ -15,7 +16,7 @@ import type { Repository } from '../../repository/repository.ts'
 import { listSessions, type SeenSession } from '../../repository/sessions.ts'
 import { replacedSnapshots } from '../../repository/partial-snapshots.ts'
 import type { Snapshot } from '../../repository/snapshots.ts'
-import { type CheckContext, isDamage } from './check-context.ts'
+import type { CheckContext } from './check-context.ts'
 import { checkConfigAndKeys } from './check-keys.ts'
 import { type CheckedObjects, checkMarks, checkObjects } from './check-objects.ts'
 import type { CheckOptions, CheckPhase, CheckReport } from './check-options.ts'

@@ -6,12 +6,12 @@
  * Memory: a pack and a segment for each worker, and one pack on the way.
  */
 
-import { errorChain, throwIfAborted } from '../../base/errors.ts'
+import { errorChain, isDamage, throwIfAborted } from '../../base/errors.ts'
 import { idBytes } from '../../base/ids.ts'
 import type { PackClaim, PackJob, PackResult } from '../../pipeline/pack-body.ts'
 import { openPool, type WorkPool } from '../../pipeline/work-pool.ts'
 import { workEnvironment } from '../environment.ts'
-import { isDamage, type TransientCount } from './check-context.ts'
+import type { TransientCount } from './check-context.ts'
 import type { CheckOptions } from './check-options.ts'
 import type { PackFileInfo } from './subset.ts'
 

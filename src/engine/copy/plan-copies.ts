@@ -1,7 +1,7 @@
 /** The first half of a copy: blobs and trees are in the target, and what its snapshots will say is known. */
 
 import { toHex } from '../../base/bytes.ts'
-import { isCairnError } from '../../base/errors.ts'
+import { isDamage } from '../../base/errors.ts'
 import type { FileName } from '../../base/ids.ts'
 import type { SnapshotContent } from '../../format/snapshot.ts'
 import { BlobReader } from '../../repository/blob-reader.ts'
@@ -126,10 +126,6 @@ async function firstBad(
     }
   }
   return undefined
-}
-
-function isDamage(error: unknown): boolean {
-  return isCairnError(error, 'CAIRN_CORRUPT') || isCairnError(error, 'CAIRN_FORMAT_TOO_NEW')
 }
 
 interface TreeInput {
