@@ -25,6 +25,8 @@ export class Session {
   #beat = 0
   #beatNs = 0n
   #last: FileName | undefined
+  /** What there is to remove at the end: more than the last beat if one was interrupted. */
+  readonly #stored = new Set<FileName>()
   #wasEnded = false
 
   constructor(repository: Repository, role: keyof typeof SESSION_ROLE) {
@@ -48,6 +50,7 @@ export class Session {
       role: this.#role,
     })
     const { name } = await this.#repository.saveObject('sessions', body, signal)
+    this.#stored.add(name)
     const operation = { signal }
     await backend.flush(operation)
     const before = this.#last
@@ -57,6 +60,7 @@ export class Session {
     if (before === undefined) return
     if (!(await this.#isStored(before))) this.#wasEnded = true
     await backend.remove({ kind: 'sessions', name: before }, operation)
+    this.#stored.delete(before)
   }
 
   /**
@@ -85,12 +89,13 @@ export class Session {
     if (ageNs > RENEWED_AFTER_NS || (await this.wasEnded())) await this.beat(signal)
   }
 
-  /** Removes the last beat: this session is over. Also after an abort. */
+  /** Removes every beat: this session is over. Also after an abort. */
   async end(): Promise<void> {
-    const name = this.#last
-    if (name === undefined) return
     this.#last = undefined
-    await this.#repository.backend.remove({ kind: 'sessions', name })
+    for (const name of this.#stored) {
+      this.#stored.delete(name)
+      await this.#repository.backend.remove({ kind: 'sessions', name })
+    }
   }
 }
 
