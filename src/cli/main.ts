@@ -16,7 +16,8 @@ const ROWS_WITHOUT_TERMINAL = 24
 function abortOnSignals(hasTerminal: boolean): AbortSignal {
   const controller = new AbortController()
   const stop = (name: NodeJS.Signals) => {
-    if (name === 'SIGHUP' && !hasTerminal) return
+    // The system tells of it, and the shell again: the second is nobody's impatience.
+    if (name === 'SIGHUP' && (!hasTerminal || controller.signal.aborted)) return
     if (controller.signal.aborted) process.exit(EXIT_ABORTED)
     controller.abort(new Error(`signal ${name}`))
   }
